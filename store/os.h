@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * os.h - threads, locks and the clock: the store's only way to all three
+ *
+ * Below: pthreads and clock_gettime (os.c).  Above: all of store/.
+ *
+ * Nothing else in store/ may call pthread_*, clock_*, sleep or rand.  A test
+ * build can link another os.c (a seeded scheduler under virtual time) and the
+ * whole store then runs deterministically in one process.
+ *
+ * Invariants:
+ *  O1  locking cannot fail: a failing primitive is a bug in the caller and
+ *      stops the process.
+ *  O2  os_rwlock prefers writers: a waiting writer keeps new readers out, so
+ *      a txg can always be sealed under load.  It is not recursive.
+ *  O3  conditions wait on the monotonic clock.
+ */
+#ifndef DBS_STORE_OS_H
+#define DBS_STORE_OS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+struct os_mutex {
+	pthread_mutex_t m;
+};
+struct os_cond {
+	pthread_cond_t c;
+};
+struct os_rwlock {
+	pthread_rwlock_t l;
+};
+struct os_thread {
+	pthread_t t;
+	bool running;
+};
+
+void os_mutex_init(struct os_mutex *m);
+void os_mutex_release(struct os_mutex *m);
+void os_mutex_lock(struct os_mutex *m);
+void os_mutex_unlock(struct os_mutex *m);
+
+void os_cond_init(struct os_cond *c);
+void os_cond_release(struct os_cond *c);
+void os_cond_wait(struct os_cond *c, struct os_mutex *m);
+/** Wait at most @timeout_ms; returns false when the time ran out. */
+bool os_cond_wait_ms(struct os_cond *c, struct os_mutex *m,
+		     uint32_t timeout_ms);
+void os_cond_signal(struct os_cond *c);
+void os_cond_broadcast(struct os_cond *c);
+
+void os_rwlock_init(struct os_rwlock *l);
+void os_rwlock_release(struct os_rwlock *l);
+void os_rwlock_rdlock(struct os_rwlock *l);
+void os_rwlock_wrlock(struct os_rwlock *l);
+void os_rwlock_unlock(struct os_rwlock *l);
+
+/**
+ * Start @fn(@arg) in a thread called @name (at most 15 bytes are shown).
+ * Errors: -EAGAIN, -ENOMEM; nothing was started then.
+ */
+int os_thread_start(struct os_thread *t, const char *name,
+		    void (*fn)(void *arg), void *arg);
+/** Wait for the thread's end; does nothing when it was never started. */
+void os_thread_join(struct os_thread *t);
+
+/** Wall clock, for the times people see. */
+struct timespec os_time_now(void);
+/** Monotonic nanoseconds, for durations. */
+uint64_t os_monotonic_ns(void);
+/** @len random bytes, not to be guessed from outside. */
+void os_random(void *buf, size_t len);
+
+#endif
