@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * diff.h - what differs between two roots
+ *
+ * Below: btree (diff skips nodes that both share).  Above: tools/.
+ */
+#ifndef DBS_STORE_DIFF_H
+#define DBS_STORE_DIFF_H
+
+#include <stdint.h>
+
+#include "store/dataset.h"
+
+enum diff_kind {
+	DIFF_ADDED,
+	DIFF_REMOVED,
+	DIFF_MODIFIED, /* content or attributes; same inode */
+	DIFF_RENAMED,  /* @old_path is set; may be modified too */
+};
+
+struct diff_entry {
+	enum diff_kind kind;
+	uint64_t ino;
+	uint32_t mode;	      /* in the new root, or in the old if removed */
+	const char *path;     /* from the dataset's root, no leading '/' */
+	const char *old_path; /* DIFF_RENAMED */
+	uint64_t size;
+	uint64_t bytes; /* of records that differ, uncompressed */
+};
+
+/**
+ * Call @fn for each inode that differs, in order of inode number; a nonzero
+ * return stops and is returned.
+ * Cost: reads the nodes that the two do not share.
+ */
+int dataset_diff(struct dataset *old_ds, struct dataset *new_ds,
+		 int (*fn)(void *arg, const struct diff_entry *e), void *arg);
+
+#endif
