@@ -44,9 +44,9 @@ struct blkdev_ops {
 /* Implementations embed this as their first member. */
 struct blkdev {
 	const struct blkdev_ops *ops;
-	uint64_t size;	 /* bytes; changed by resize only */
+	uint64_t size;	  /* bytes; changed by resize only */
 	const char *name; /* for messages; owned by the implementation */
-	bool is_file;	 /* a regular file: can grow, may be sparse */
+	bool is_file;	  /* a regular file: can grow, may be sparse */
 	bool read_only;
 };
 
@@ -67,10 +67,10 @@ void blkdev_close(struct blkdev *dev);
 /** A zero-able buffer fit for the functions above; freed with free(). */
 void *blkdev_buffer_new(size_t len);
 
-#define BLKDEV_READ_ONLY 1u  /* open for reading, shared lock */
-#define BLKDEV_CREATE	 2u  /* create a regular file; it must not exist */
-#define BLKDEV_NO_LOCK	 4u  /* do not lock: only for looking at a header */
-#define BLKDEV_BUFFERED	 8u  /* no O_DIRECT, e.g. on tmpfs */
+#define BLKDEV_READ_ONLY 1u /* open for reading, shared lock */
+#define BLKDEV_CREATE	 2u /* create a regular file; it must not exist */
+#define BLKDEV_NO_LOCK	 4u /* do not lock: only for looking at a header */
+#define BLKDEV_BUFFERED	 8u /* no O_DIRECT, e.g. on tmpfs */
 
 /**
  * Open the file or block device @path and lock it against a second opener.

@@ -20,6 +20,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -59,12 +60,20 @@ void os_rwlock_unlock(struct os_rwlock *l);
 
 /**
  * Start @fn(@arg) in a thread called @name (at most 15 bytes are shown).
+ * All signals are blocked in it: whoever links the store handles them.
  * Errors: -EAGAIN, -ENOMEM; nothing was started then.
  */
 int os_thread_start(struct os_thread *t, const char *name,
 		    void (*fn)(void *arg), void *arg);
 /** Wait for the thread's end; does nothing when it was never started. */
 void os_thread_join(struct os_thread *t);
+/**
+ * Have @fn(@arg) called in the calling thread when that thread ends; the last
+ * one registered is called first.  The process's first thread runs none of them
+ * when it leaves by exit().
+ * Errors: -EAGAIN, -ENOMEM; nothing was registered then.
+ */
+int os_thread_at_exit(void (*fn)(void *arg), void *arg);
 
 /** Wall clock, for the times people see. */
 struct timespec os_time_now(void);

@@ -61,14 +61,18 @@ static inline void list_del(struct list *n)
 	n->next->prev = n->prev;
 	n->next = n->prev = n;
 }
-#define list_first(head, type, member)                                         \
-	container_of((head)->next, type, member)
+#define list_first(head, type, member) container_of((head)->next, type, member)
 
 /*
  * Logging.  The store logs what it finds wrong, once, where it finds it, as
  * 'text key=value ...' in lower case; whoever links the store says where to.
  */
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARN,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG
+};
 typedef void log_sink_fn(enum log_level level, const char *text);
 /** Send messages to @fn (NULL: stderr).  Not thread-safe: call it first. */
 void log_set_sink(log_sink_fn *fn);
