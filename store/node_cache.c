@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/node_cache.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "store/format.h"
+#include "store/node.h"
+#include "store/os.h"
+
+#define NR_SHARDS 64u
+
+struct shard {
+	struct os_mutex lock;
+	struct node **bucket;
+	uint64_t hits, misses;
+} __attribute__((aligned(64)));
+
+struct node_cache {
+	/* immutable */
+	struct blkdev *dev;
+	uint64_t pool_id;
+	uint32_t nr_frames;
+	uint32_t nr_buckets; /* per shard, a power of two */
+	uint8_t *arena;
+	struct node *nodes;
+	struct shard shard[NR_SHARDS];
+
+	/* under lock */
+	struct os_mutex lock;
+	struct node *free;
+	uint32_t nr_free;
+	uint32_t hand; /* of the clock */
+
+	/* atomic */
+	uint32_t nr_dirty, nr_reserved;
+};
+
+static uint64_t hash_blkno(uint64_t blkno)
+{
+	blkno *= UINT64_C(0x9e3779b97f4a7c15);
+	return blkno ^ blkno >> 29;
+}
+
+static struct shard *shard_of(struct node_cache *nc, uint64_t blkno)
+{
+	return &nc->shard[hash_blkno(blkno) % NR_SHARDS];
+}
+
+static struct node **bucket_of(struct node_cache *nc, struct shard *s,
+			       uint64_t blkno)
+{
+	return &s->bucket[(hash_blkno(blkno) >> 8) & (nc->nr_buckets - 1)];
+}
+
+int node_cache_new(struct blkdev *dev, uint64_t pool_id, size_t bytes,
+		   struct node_cache **cache)
+{
+	struct node_cache *nc = calloc(1, sizeof(*nc));
+	size_t frames = MAX_OF(bytes / BLOCK_SIZE, (size_t)256);
+
+	if (!nc)
+		return -ENOMEM;
+	nc->dev = dev;
+	nc->pool_id = pool_id;
+	nc->nr_frames = (uint32_t)MIN_OF(frames, (size_t)1 << 24);
+	nc->nr_buckets = 16;
+	while (nc->nr_buckets * NR_SHARDS < nc->nr_frames)
+		nc->nr_buckets *= 2;
+	os_mutex_init(&nc->lock);
+	for (uint32_t i = 0; i < NR_SHARDS; i++)
+		os_mutex_init(&nc->shard[i].lock);
+	nc->arena = mmap(NULL, (size_t)nc->nr_frames * BLOCK_SIZE,
+			 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
+	if (nc->arena == MAP_FAILED) {
+		nc->arena = NULL;
+		goto nomem;
+	}
+	nc->nodes = calloc(nc->nr_frames, sizeof(*nc->nodes));
+	if (!nc->nodes)
+		goto nomem;
+	for (uint32_t i = 0; i < NR_SHARDS; i++) {
+		nc->shard[i].bucket =
+			calloc(nc->nr_buckets, sizeof(struct node *));
+		if (!nc->shard[i].bucket)
+			goto nomem;
+	}
+	for (uint32_t i = nc->nr_frames; i-- > 0;) {
+		struct node *n = &nc->nodes[i];
+
+		n->page = nc->arena + (size_t)i * BLOCK_SIZE;
+		list_init(&n->dirty_link);
+		n->next = nc->free;
+		nc->free = n;
+	}
+	nc->nr_free = nc->nr_frames;
+	*cache = nc;
+	return 0;
+nomem:
+	node_cache_free(nc);
+	return -ENOMEM;
+}
+
+void node_cache_free(struct node_cache *nc)
+{
+	if (!nc)
+		return;
+	for (uint32_t i = 0; i < NR_SHARDS; i++) {
+		free(nc->shard[i].bucket);
+		os_mutex_release(&nc->shard[i].lock);
+	}
+	free(nc->nodes);
+	if (nc->arena)
+		munmap(nc->arena, (size_t)nc->nr_frames * BLOCK_SIZE);
+	os_mutex_release(&nc->lock);
+	free(nc);
+}
+
+/* Shard locked. */
+static struct node *find_locked(struct node_cache *nc, struct shard *s,
+				uint64_t blkno)
+{
+	struct node *n = *bucket_of(nc, s, blkno);
+
+	while (n && n->blkno != blkno)
+		n = n->next;
+	return n;
+}
+
+static void unhash_locked(struct node_cache *nc, struct shard *s,
+			  struct node *n)
+{
+	struct node **p = bucket_of(nc, s, n->blkno);
+
+	while (*p != n)
+		p = &(*p)->next;
+	*p = n->next;
+	n->next = NULL;
+	n->hashed = false;
+	n->sticky = false;
+	if (n->dirty) {
+		n->dirty = false;
+		__atomic_sub_fetch(&nc->nr_dirty, 1, __ATOMIC_RELAXED);
+	}
+}
+
+static void frame_free(struct node_cache *nc, struct node *n)
+{
+	os_mutex_lock(&nc->lock);
+	n->forgotten = false;
+	n->next = nc->free;
+	nc->free = n;
+	nc->nr_free++;
+	os_mutex_unlock(&nc->lock);
+}
+
+/* Take frame @i out of the cache if nobody needs it now. */
+static bool try_evict(struct node_cache *nc, uint32_t i)
+{
+	struct node *n = &nc->nodes[i];
+	/* may be stale; looked at again under the lock */
+	uint64_t blkno = __atomic_load_n(&n->blkno, __ATOMIC_RELAXED);
+	struct shard *s = shard_of(nc, blkno);
+	bool took = false;
+
+	os_mutex_lock(&s->lock);
+	if (n->hashed && n->blkno == blkno && n->holds == 0 && !n->dirty &&
+	    !n->sticky) {
+		if (n->referenced) {
+			n->referenced = false;
+		} else {
+			unhash_locked(nc, s, n);
+			took = true;
+		}
+	}
+	os_mutex_unlock(&s->lock);
+	return took;
+}
+
+static struct node *frame_get(struct node_cache *nc)
+{
+	struct node *n = NULL;
+
+	os_mutex_lock(&nc->lock);
+	if (nc->free) {
+		n = nc->free;
+		nc->free = n->next;
+		nc->nr_free--;
+	} else {
+		/* three rounds: the first may only clear 'referenced' */
+		for (uint64_t i = 0; i < 3 * (uint64_t)nc->nr_frames; i++) {
+			uint32_t hand = nc->hand;
+
+			nc->hand = (hand + 1) % nc->nr_frames;
+			if (try_evict(nc, hand)) {
+				n = &nc->nodes[hand];
+				break;
+			}
+		}
+	}
+	os_mutex_unlock(&nc->lock);
+	if (n)
+		n->next = NULL;
+	return n;
+}
+
+struct node *node_cache_peek(struct node_cache *nc, uint64_t blkno,
+			     uint64_t txg)
+{
+	struct shard *s = shard_of(nc, blkno);
+	struct node *n;
+
+	os_mutex_lock(&s->lock);
+	n = find_locked(nc, s, blkno);
+	if (n && n->txg == txg) {
+		n->holds++;
+		n->referenced = true;
+		s->hits++;
+	} else {
+		n = NULL;
+		s->misses++;
+	}
+	os_mutex_unlock(&s->lock);
+	return n;
+}
+
+/* Put a filled frame into the hash; another thread's copy wins. */
+static struct node *insert(struct node_cache *nc, struct node *n)
+{
+	struct shard *s = shard_of(nc, n->blkno);
+	struct node *other, **bucket;
+
+	os_mutex_lock(&s->lock);
+	other = find_locked(nc, s, n->blkno);
+	if (other && other->txg == n->txg && !n->dirty) {
+		other->holds++;
+		os_mutex_unlock(&s->lock);
+		frame_free(nc, n);
+		return other;
+	}
+	/* a block that was freed and used again: its old node is dead */
+	dbs_assert(!other || !other->dirty);
+	if (other) {
+		unhash_locked(nc, s, other);
+		other->forgotten = other->holds > 0;
+	}
+	bucket = bucket_of(nc, s, n->blkno);
+	n->next = *bucket;
+	*bucket = n;
+	n->hashed = true;
+	n->referenced = true;
+	os_mutex_unlock(&s->lock);
+	if (other && !other->forgotten)
+		frame_free(nc, other);
+	return n;
+}
+
+int node_cache_load(struct node_cache *nc, uint64_t blkno, uint64_t txg,
+		    uint8_t level, struct node **node)
+{
+	struct node *n = node_cache_peek(nc, blkno, txg);
+	int rc;
+
+	if (n) {
+		*node = n;
+		return 0;
+	}
+	n = frame_get(nc);
+	if (!n)
+		return -ENOMEM;
+	if (blkno == 0 || blkno >= nc->dev->size / BLOCK_SIZE)
+		rc = -EUCLEAN;
+	else
+		rc = blkdev_read(nc->dev, n->page, BLOCK_SIZE,
+				 blkno * BLOCK_SIZE);
+	if (rc == 0)
+		rc = node_verify(n->page, nc->pool_id, blkno, txg, level);
+	if (rc) {
+		frame_free(nc, n);
+		log_error("node unreadable blkno=%llu txg=%llu level=%u error=%d",
+			  (unsigned long long)blkno, (unsigned long long)txg,
+			  level, -rc);
+		return rc;
+	}
+	__atomic_store_n(&n->blkno, blkno, __ATOMIC_RELAXED);
+	n->txg = txg;
+	n->holds = 1;
+	n->dirty = n->sticky = n->forgotten = false;
+	*node = insert(nc, n);
+	return 0;
+}
+
+void node_cache_hold(struct node_cache *nc, struct node *n)
+{
+	struct shard *s = shard_of(nc, n->blkno);
+
+	os_mutex_lock(&s->lock);
+	n->holds++;
+	os_mutex_unlock(&s->lock);
+}
+
+void node_cache_put(struct node_cache *nc, struct node *n)
+{
+	struct shard *s = shard_of(nc, n->blkno);
+	bool gone;
+
+	os_mutex_lock(&s->lock);
+	dbs_assert(n->holds > 0);
+	n->holds--;
+	gone = n->holds == 0 && n->forgotten;
+	os_mutex_unlock(&s->lock);
+	if (gone)
+		frame_free(nc, n);
+}
+
+bool node_cache_reserve(struct node_cache *nc, uint32_t nr)
+{
+	uint32_t limit = nc->nr_frames / 2;
+	uint32_t now = __atomic_add_fetch(&nc->nr_reserved, nr,
+					  __ATOMIC_ACQ_REL);
+
+	if (now + __atomic_load_n(&nc->nr_dirty, __ATOMIC_ACQUIRE) <= limit)
+		return true;
+	__atomic_sub_fetch(&nc->nr_reserved, nr, __ATOMIC_ACQ_REL);
+	return false;
+}
+
+void node_cache_unreserve(struct node_cache *nc, uint32_t nr)
+{
+	uint32_t was = __atomic_fetch_sub(&nc->nr_reserved, nr,
+					  __ATOMIC_ACQ_REL);
+
+	dbs_assert(was >= nr);
+}
+
+struct node *node_cache_add(struct node_cache *nc, uint64_t blkno,
+			    uint64_t txg, bool sticky)
+{
+	struct node *n = frame_get(nc);
+
+	dbs_assert(n);
+	__atomic_store_n(&n->blkno, blkno, __ATOMIC_RELAXED);
+	n->txg = txg;
+	n->holds = 0;
+	n->forgotten = false;
+	n->dirty = true;
+	n->sticky = sticky;
+	__atomic_add_fetch(&nc->nr_dirty, 1, __ATOMIC_ACQ_REL);
+	node_cache_unreserve(nc, 1);
+	return insert(nc, n);
+}
+
+void node_cache_forget(struct node_cache *nc, uint64_t blkno)
+{
+	struct shard *s = shard_of(nc, blkno);
+	struct node *n;
+	bool gone = false;
+
+	os_mutex_lock(&s->lock);
+	n = find_locked(nc, s, blkno);
+	if (n) {
+		unhash_locked(nc, s, n);
+		gone = n->holds == 0;
+		n->forgotten = !gone;
+	}
+	os_mutex_unlock(&s->lock);
+	if (gone)
+		frame_free(nc, n);
+}
+
+void node_cache_clean(struct node_cache *nc, struct node *n)
+{
+	struct shard *s = shard_of(nc, n->blkno);
+
+	os_mutex_lock(&s->lock);
+	if (n->dirty) {
+		n->dirty = false;
+		__atomic_sub_fetch(&nc->nr_dirty, 1, __ATOMIC_ACQ_REL);
+	}
+	os_mutex_unlock(&s->lock);
+}
+
+void node_cache_stick(struct node_cache *nc, struct node *n)
+{
+	struct shard *s = shard_of(nc, n->blkno);
+
+	os_mutex_lock(&s->lock);
+	n->sticky = true;
+	os_mutex_unlock(&s->lock);
+}
+
+void node_cache_stat(struct node_cache *nc, struct node_cache_stat *st)
+{
+	*st = (struct node_cache_stat){.nr_frames = nc->nr_frames};
+	for (uint32_t i = 0; i < NR_SHARDS; i++) {
+		os_mutex_lock(&nc->shard[i].lock);
+		st->hits += nc->shard[i].hits;
+		st->misses += nc->shard[i].misses;
+		os_mutex_unlock(&nc->shard[i].lock);
+	}
+	os_mutex_lock(&nc->lock);
+	st->nr_used = nc->nr_frames - nc->nr_free;
+	os_mutex_unlock(&nc->lock);
+	st->nr_dirty = __atomic_load_n(&nc->nr_dirty, __ATOMIC_ACQUIRE);
+	st->nr_reserved = __atomic_load_n(&nc->nr_reserved, __ATOMIC_ACQUIRE);
+}
