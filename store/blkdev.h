@@ -34,7 +34,10 @@ struct blkdev_ops {
 	int (*pwritev)(struct blkdev *dev, const struct iovec *iov, int nr_iov,
 		       uint64_t offset);
 	int (*flush)(struct blkdev *dev);
-	/* make the device at least @size bytes long; -ENOTSUP where it can't */
+	/*
+	 * Make the device at least @size bytes long; -ENOTSUP where it can't.
+	 * With @preallocate the new part takes its space now or fails.
+	 */
 	int (*resize)(struct blkdev *dev, uint64_t size, bool preallocate);
 	/* tell the device that the range is unused; may do nothing */
 	int (*discard)(struct blkdev *dev, uint64_t offset, uint64_t length);
@@ -64,7 +67,10 @@ int blkdev_discard(struct blkdev *dev, uint64_t offset, uint64_t length);
 /** Close and free; NULL is ignored. */
 void blkdev_close(struct blkdev *dev);
 
-/** A zero-able buffer fit for the functions above; freed with free(). */
+/** The device's size now; safe while another thread resizes it. */
+uint64_t blkdev_size(const struct blkdev *dev);
+
+/** A zeroed buffer fit for the functions above, or NULL; freed with free(). */
 void *blkdev_buffer_new(size_t len);
 
 #define BLKDEV_READ_ONLY 1u /* open for reading, shared lock */
@@ -86,7 +92,10 @@ void *blkdev_buffer_new(size_t len);
 int blkdev_file_open(const char *path, unsigned flags, struct blkdev **dev,
 		     int *owner);
 
-/** A device of @size bytes in memory, all zero.  Errors: -ENOMEM. */
+/**
+ * A device of @size bytes in memory, all zero; it can grow to 64 GiB.
+ * Errors: -EINVAL @size breaks D1; -ENOMEM
+ */
 int blkdev_mem_open(uint64_t size, struct blkdev **dev);
 /** The memory device's bytes, dev->size of them; valid until close. */
 uint8_t *blkdev_mem_data(struct blkdev *dev);
@@ -103,7 +112,12 @@ enum blkdev_event_kind {
 
 struct blkdev_event {
 	enum blkdev_event_kind kind;
-	uint64_t offset; /* write: where; mark: the test's number */
+	/*
+	 * write: where; mark: the test's number; flush: the number of events
+	 * before it that it covers, all of them unless some returned while it
+	 * ran (D3)
+	 */
+	uint64_t offset;
 	uint32_t length;
 	const uint8_t *data; /* write: the bytes, owned by the device */
 };

@@ -21,7 +21,10 @@
  *
  * @out_len: out, bytes written to @dst
  *
- * Errors:  -E2BIG it does not fit @cap (store it raw); -ENOMEM
+ * The output depends on the bytes, @level and libzstd's version only.
+ *
+ * Errors:  -E2BIG it does not fit @cap, or @level is off: store it raw;
+ *          -EINVAL no such level; -ENOMEM
  * Context: any thread; no locks
  */
 int compress_record(const void *src, size_t len, void *dst, size_t cap,
@@ -31,7 +34,7 @@ int compress_record(const void *src, size_t len, void *dst, size_t cap,
  * Decompress @len bytes at @src into exactly @dst_len bytes at @dst.
  * The input is untrusted: a wrong or hostile frame gives -EBADMSG and writes
  * nothing beyond @dst_len.
- * Errors: -EBADMSG; -ENOMEM
+ * Errors: -EBADMSG not exactly one frame of @dst_len bytes; -ENOMEM
  */
 int decompress_record(const void *src, size_t len, void *dst, size_t dst_len);
 
