@@ -55,6 +55,11 @@ struct btree {
 	struct tree_root root; /* under the tree's lock */
 	uint32_t owner;	       /* dataset id, 0 for the pool's own trees */
 	bool sticky;	       /* its nodes stay in the cache */
+	/*
+	 * When it was last shared (snapshot, clone, restore): nodes born then
+	 * or before are not its own.
+	 */
+	uint64_t shared_txg;
 };
 
 /**

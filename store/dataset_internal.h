@@ -69,6 +69,14 @@ int dataset_may_change(const struct dataset *ds);
 /** Would @nr_blocks more exceed the quota?  -EDQUOT or 0. */
 int dataset_check_quota(const struct dataset *ds, uint64_t nr_blocks);
 
+/**
+ * Hold @ds's present root so that its nodes stay while they are walked without
+ * a lock; dataset_release_root() lets go.  A commit precedes: all that the
+ * root reaches is on disk and counted.
+ */
+int dataset_hold_root(struct dataset *ds, struct tree_root *root);
+void dataset_release_root(struct pool *pool, const struct tree_root *root);
+
 /* -- what the file layer gives to datasets and txg ------------------------ */
 
 /** Set up and free cache and open table. */

@@ -33,8 +33,8 @@
  *  P1  an op's apply half takes memory and blocks only from what op_begin()
  *      and op_ready() reserved; it does no I/O and cannot fail.
  *  P2  all of an op's changes are in one txg.
- *  P3  a node is changed in place only if it was born in the open txg;
- *      otherwise it is shadowed.
+ *  P3  a node is changed in place only if it was born in the open group and
+ *      after its tree was last shared; otherwise it is shadowed.
  */
 #ifndef DBS_STORE_OP_H
 #define DBS_STORE_OP_H
@@ -54,7 +54,8 @@ struct tree_root;
 struct op {
 	struct pool *pool;
 	unsigned flags;
-	uint64_t txg;	     /* between enter and leave */
+	uint64_t txg;	     /* births, from the first touch of a run on */
+	uint64_t sealed_txg; /* nodes born later are in the open group */
 	struct txg_group *group; /* the same */
 	/* what the last -EAGAIN was about */
 	uint64_t miss_blkno, miss_txg;
@@ -108,6 +109,14 @@ void op_note_drop(struct op *op, struct node *node);
 /** A whole tree lost a name: its root's reference is dropped, with all that
  * hangs below if it was the last. */
 void op_note_kill(struct op *op, const struct tree_root *root);
+
+/*
+ * A reservation that outlives an op: @nr_nodes frames and blocks, taken now
+ * and moved into a running op later.  Errors of op_hold(): -ENOSPC; -ENOMEM
+ */
+int op_hold(struct pool *pool, uint32_t nr_nodes);
+void op_unhold(struct pool *pool, uint32_t nr_nodes);
+void op_use_held(struct op *op, uint32_t nr_nodes);
 
 /* -- on one dataset ------------------------------------------------------- */
 

@@ -54,4 +54,75 @@ int space_map_alloc(struct space_map *sm, uint32_t nr, uint64_t *first,
 /** Give back blocks that were handed out and never claimed. */
 void space_map_unalloc(struct space_map *sm, uint64_t first, uint32_t nr);
 
+/* -- reservations of single blocks for nodes (op.c) ----------------------- */
+
+#define SPACE_USE_RESERVE 1u /* below the reserve too */
+
+/**
+ * Set @nr blocks aside for space_map_take_node().  May read a region.
+ * Errors: -ENOSPC; -EIO
+ */
+int space_map_reserve_nodes(struct space_map *sm, uint32_t nr, unsigned flags);
+void space_map_unreserve_nodes(struct space_map *sm, uint32_t nr);
+/** One of the reserved blocks; memory only, cannot fail. */
+uint64_t space_map_take_node(struct space_map *sm);
+
+/* -- counts: the committer only, but for space_map_get() ------------------ */
+
+struct op;
+struct btree;
+
+/**
+ * The reference count of the run or node at @blkno as of the last sealed txg.
+ * Errors: -EIO, -EUCLEAN its region is damaged
+ */
+int space_map_get(struct space_map *sm, uint64_t blkno, uint32_t *count);
+
+/** First reference to a run. */
+void space_map_claim(struct space_map *sm, uint64_t first, uint32_t nr);
+/** One more; @op is the committer's, @tree the space tree (S6). */
+void space_map_inc(struct space_map *sm, struct op *op, struct btree *tree,
+		   uint64_t blkno);
+/**
+ * One less.  Returns true when that was the last: the run's counts are 0 then
+ * and its blocks wait in @sm for the commit (S2).
+ */
+bool space_map_dec(struct space_map *sm, struct op *op, struct btree *tree,
+		   uint64_t first, uint32_t nr);
+/** Is it the only reference?  Damaged regions say no. */
+bool space_map_is_last(struct space_map *sm, struct op *op,
+		       struct btree *tree, uint64_t blkno);
+
+/* -- life and commit ------------------------------------------------------ */
+
+struct superblock;
+struct io_batch;
+
+/** From a superblock whose entries were verified; reads the index blocks. */
+int space_map_open(struct blkdev *dev, uint64_t pool_id,
+		   const struct superblock *sb, struct space_map **sm);
+void space_map_free(struct space_map *sm);
+/** Called when an allocation finds nothing while frees wait for a commit. */
+void space_map_on_full(struct space_map *sm, int (*wait)(void *arg),
+		       void *arg);
+
+/** Queue all changed slots and say in @sb where they will be. */
+int space_map_write(struct space_map *sm, uint64_t txg, struct io_batch *io,
+		    struct superblock *sb);
+/** The superblock is on disk: blocks freed before it can be handed out. */
+void space_map_committed(struct space_map *sm);
+/** Make the map cover @nr_blocks, more than now. */
+int space_map_grow(struct space_map *sm, uint64_t nr_blocks);
+
+struct space_map_stat {
+	uint64_t nr_blocks;
+	uint64_t nr_free;     /* can be handed out, reserve included */
+	uint64_t nr_deferred; /* freed, waiting for a commit */
+	uint64_t nr_reserve;
+	uint64_t nr_damaged;  /* regions */
+	uint64_t high_water;  /* no block from here on was ever handed out */
+	uint64_t memory;      /* bytes */
+};
+void space_map_stat(struct space_map *sm, struct space_map_stat *st);
+
 #endif

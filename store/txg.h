@@ -31,6 +31,8 @@
 #include "store/op.h"
 #include "store/pool.h"
 
+struct dataset;
+
 /**
  * Let the committer write @len bytes at block @first before the superblock
  * of @op's group.  @buf: malloc'd or blkdev_buffer_new(), aligned and a
@@ -51,6 +53,10 @@ int txg_sync(struct pool *pool);
 int txg_sync_group(struct pool *pool, uint64_t seq);
 /** Ask for a commit soon, without waiting. */
 void txg_kick(struct pool *pool);
+
+/** Run file_purge_orphans(@ds) soon, in the background (inline when the pool
+ * has no threads).  Takes a reference of its own. */
+void pool_want_purge(struct dataset *ds);
 
 /** Never again: the device failed with @error (T4).  Logs once. */
 void pool_fail(struct pool *pool, int error, const char *what);
