@@ -19,7 +19,7 @@ trap 'rm -f "$findings" "$findings.form"' EXIT
 sources() {
 	for dir; do
 		if [ -d "$dir" ]; then
-			find "$dir" -name '*.[ch]' -type f
+			find -H "$dir" -name '*.[ch]' -type f
 		fi
 	done | sort
 }
@@ -118,8 +118,9 @@ check_format() {
 			if ! sources store fs tools tests |
 				xargs -r "$tool" --dry-run --Werror \
 					>"$findings.form" 2>&1; then
-				grep "error" "$findings.form" ||
-					echo "$tool failed"
+				form=$(sed -n 's/^\([^:]*:[0-9]*\):[0-9]*: error: code should.*/\1: not in form: run '"$tool"' -i/p' \
+					"$findings.form" | sort -t: -u -k1,1)
+				echo "${form:-$tool failed: $(cat "$findings.form")}"
 			fi
 			return ;;
 		esac

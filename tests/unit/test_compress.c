@@ -26,8 +26,8 @@ static void rows_fill(uint8_t *buf, size_t len, uint32_t seed)
 	for (size_t i = 0; i < len; i++) {
 		if (i % 8 == 0)
 			x = x * 1664525u + 1013904223u;
-		buf[i] = i % 32 < 24 ? (uint8_t)words[x >> 29][i % 8]
-				     : (uint8_t)(x >> (i % 4 * 8));
+		buf[i] = (uint8_t)(i % 32 < 24 ? (uint8_t)words[x >> 29][i % 8]
+					       : x >> (i % 4 * 8));
 	}
 }
 
