@@ -49,9 +49,10 @@
  * |           | "ds@*", unique?: false} -> {items: [ITEM...]}              |
  * |           | types left out: datasets, or snapshots if there's a '@'    |
  * | rm        | {names: ["a", "ci-*", "a@s"...], recursive?, force?,       |
- * |           | dry_run?} -> {items: [{name, type, unique}...],            |
- * |           | total_unique, dry_run, duration_ms}; total_unique is what  |
- * |           | destroying all of them together frees                      |
+ * |           | dry_run?, unique?: as dry_run} -> {items: [{name, type,    |
+ * |           | unique?}...], total_unique?, dry_run, duration_ms};        |
+ * |           | total_unique: what destroying all of them together frees;  |
+ * |           | to know it takes time on a large dataset                   |
  * | mv        | {from, to} -> {from, to, path|null}; a snapshot's `to` is  |
  * |           | "DS@NEW" or "@NEW"                                         |
  * | snapshot  | {name: "DS@SNAP"} or {names: ["A@S", "B@S"...]: at one     |
@@ -126,13 +127,19 @@ enum ctl_code {
 };
 
 /*
- * What only the mounted side does.  All may be NULL; they are called without
- * locks held, after the change is durable, and must not call ctl_execute().
+ * What only the mounted side does.  All may be NULL.  They are called without
+ * locks held, after the change is durable (but for restore_begin), and must
+ * not call ctl_execute().
  */
 struct ctl_hooks {
 	void (*created)(void *arg, const char *name);
-	/* the dataset's tree was replaced: invalidate what the kernel has */
-	void (*restored)(void *arg, uint32_t id, const char *name);
+	/*
+	 * Around a restore: wait for the file operations under way and keep
+	 * new ones out; then let them go on.  @err: what restore returned; on
+	 * 0 the tree was replaced: invalidate what the kernel has.
+	 */
+	void (*restore_begin)(void *arg, uint32_t id);
+	void (*restore_end)(void *arg, uint32_t id, const char *name, int err);
 	/* @id: of the dataset or snapshot; @name as it was: "DS", "DS@SNAP" */
 	void (*destroyed)(void *arg, uint32_t id, const char *name);
 	void (*renamed)(void *arg, uint32_t id, const char *from,
