@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd_pool.c - dbs pool create, info, grow, list, check
+ */
+#include "tools/cmd.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "store/store.h"
+#include "tools/client.h"
+#include "tools/out.h"
+
+/* ---- create ------------------------------------------------------------------ */
+
+/* What is on @path now, in words; false when nothing can be lost. */
+static bool pool_target_holds(const char *path, char *text, size_t cap)
+{
+	struct pool_stat pool;
+	struct stat st;
+	char size[OUT_TEXT_MAX];
+
+	if (stat(path, &st))
+		return false;
+	if (!pool_probe(path, &pool, NULL))
+		snprintf(text, cap,
+			 "destroys pool '%s' (%" PRIu64 " datasets) on '%s'",
+			 pool.name, pool.nr_datasets, path);
+	else if (S_ISREG(st.st_mode))
+		snprintf(text, cap, "destroys file '%s' (%s)", path,
+			 out_size(size, (uint64_t)st.st_size));
+	else
+		snprintf(text, cap, "destroys what device '%s' holds", path);
+	return true;
+}
+
+static int pool_create_parse(const struct invocation *inv, const char *path,
+			     struct pool_create_options *o)
+{
+	const char *size = inv_value(inv, "size");
+	struct stat st;
+	bool device = !stat(path, &st) && S_ISBLK(st.st_mode);
+
+	o->name = inv_value(inv, "name");
+	o->sparse = inv_has(inv, "sparse");
+	o->force = inv_has(inv, "force");
+	if (size && ctl_parse_size(size, &o->size))
+		return fail_usage(inv->cmd, "'%s' is not a size", size);
+	if (!size && !device)
+		return fail_usage(inv->cmd, "a pool in a file needs --size");
+	if (size && o->size < POOL_SIZE_MIN)
+		return fail(CTL_USAGE,
+			    "'%s' is too small: a pool has at least %" PRIu64
+			    "M",
+			    size, (uint64_t)POOL_SIZE_MIN >> 20);
+	if (o->name && dataset_name_problem(o->name))
+		return fail(CTL_USAGE, "pool name '%s' %s", o->name,
+			    dataset_name_problem(o->name));
+	return CTL_OK;
+}
+
+int run_pool_create(struct invocation *inv)
+{
+	const char *path = inv_operand(inv, 0);
+	struct pool_create_options options = {0};
+	struct store_error error = {0};
+	struct pool_stat st = {0};
+	char what[1024], size[OUT_TEXT_MAX], uuid[37];
+	uint64_t start = now_ns();
+	int code = pool_create_parse(inv, path, &options), err;
+	bool holds;
+
+	if (code != CTL_OK)
+		return code;
+	holds = options.force && pool_target_holds(path, what, sizeof(what));
+	if (inv_has(inv, "dry-run")) {
+		if (!inv->json)
+			puts(holds ? what : "destroys nothing");
+		else
+			out_json(json_pack("{s:o, s:b, s:s}", "path",
+					   out_text(path), "dry_run", 1,
+					   "destroys", holds ? what : ""));
+		return CTL_OK;
+	}
+	if (holds && (code = confirm(inv, what)) != CTL_OK)
+		return code;
+	err = pool_create(path, &options, &error);
+	if (err == -EINVAL && !error.text[0])
+		snprintf(error.text, sizeof(error.text), "size too small");
+	if (err)
+		return fail_pool(path, err, &error);
+	err = pool_probe(path, &st, &error);
+	if (err)
+		return fail_pool(path, err, &error);
+	ctl_uuid_format(st.uuid, uuid);
+	if (inv->json)
+		out_json(json_pack("{s:o, s:s, s:s, s:I, s:f}", "path",
+				   out_text(path), "name", st.name, "uuid",
+				   uuid, "size", (json_int_t)st.size,
+				   "duration_ms",
+				   (double)(now_ns() - start) / 1e6));
+	else
+		printf("pool '%s' of %s on '%s'\n", st.name,
+		       out_size(size, st.size), path);
+	return CTL_OK;
+}
+
+/* ---- info ----------------------------------------------------------------------- */
+
+static void info_row(struct out_table *table, const char *what,
+		     const char *value)
+{
+	const char *cells[] = {what, value};
+
+	out_table_row(table, cells);
+}
+
+static void info_size(struct out_table *table, const json_t *info,
+		      const char *key)
+{
+	char text[OUT_TEXT_MAX];
+
+	info_row(table, key, out_size(text, out_get_int(info, key)));
+}
+
+static void info_print(const json_t *info)
+{
+	static const struct out_column columns[] = {{"PROPERTY", 0},
+						    {"VALUE", 0}};
+	static const char *const texts[] = {"name", "uuid", "path",
+					    "mountpoint", "created"};
+	static const char *const sizes[] = {"size",	"allocated", "free",
+					    "reserved", "deferred",  "dead"};
+	static const char *const counts[] = {"nr_datasets", "nr_snapshots",
+					     "txg", "nr_errors", "version"};
+	struct out_table *table = out_table_new(columns, 2);
+	char text[OUT_TEXT_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		const char *value = out_get_text(info, texts[i]);
+
+		info_row(table, texts[i], *value ? value : NULL);
+	}
+	info_row(table, "state",
+		 out_get_bool(info, "failed")	   ? "failed, read-only"
+		 : out_get_bool(info, "read_only") ? "read-only"
+						   : "good");
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+		info_size(table, info, sizes[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+		snprintf(text, sizeof(text), "%" PRIu64,
+			 out_get_int(info, counts[i]));
+		info_row(table, counts[i], text);
+	}
+	snprintf(text, sizeof(text), "%" PRIx64 "/%" PRIx64 "/%" PRIx64,
+		 out_get_int(info, "compat"), out_get_int(info, "ro_compat"),
+		 out_get_int(info, "incompat"));
+	info_row(table, "features", text);
+	out_table_print(table);
+}
+
+int run_pool_info(struct invocation *inv)
+{
+	json_t *info;
+	int code = client_call_once(inv, inv_operand(inv, 0), "pool.info", NULL,
+				    &info);
+
+	if (code != CTL_OK)
+		return code;
+	if (inv->json) {
+		out_json(info);
+		return CTL_OK;
+	}
+	info_print(info);
+	json_decref(info);
+	return CTL_OK;
+}
+
+/* ---- grow ------------------------------------------------------------------------ */
+
+int run_pool_grow(struct invocation *inv)
+{
+	const char *text = inv_value(inv, "size");
+	char before[OUT_TEXT_MAX], after[OUT_TEXT_MAX];
+	json_t *arguments = json_object(), *result;
+	uint64_t size;
+	int code;
+
+	if (text && (ctl_parse_size(text, &size) || !size)) {
+		json_decref(arguments);
+		return fail_usage(inv->cmd, "'%s' is not a size", text);
+	}
+	if (text)
+		json_object_set_new(arguments, "size",
+				    json_integer((json_int_t)size));
+	code = client_call_once(inv, inv_operand(inv, 0), "pool.grow",
+				arguments, &result);
+	if (code != CTL_OK)
+		return code;
+	if (inv->json) {
+		out_json(result);
+		return CTL_OK;
+	}
+	printf("grown from %s to %s\n",
+	       out_size(before, out_get_int(result, "size_before")),
+	       out_size(after, out_get_int(result, "size")));
+	json_decref(result);
+	return CTL_OK;
+}
+
+/* ---- list ------------------------------------------------------------------------- */
+
+/* A pool at @path as pool.info shows it; says what is wrong and returns NULL. */
+static json_t *pool_probe_json(const char *path, int *code)
+{
+	struct store_error error = {0};
+	struct pool_stat st;
+	char uuid[37];
+	int err = pool_probe(path, &st, &error);
+
+	if (err) {
+		*code = fail_pool(path, err, &error);
+		return NULL;
+	}
+	ctl_uuid_format(st.uuid, uuid);
+	return json_pack("{s:s, s:s, s:o, s:n, s:n, s:n, s:I}", "name", st.name,
+			 "uuid", uuid, "path", out_text(path), "mountpoint",
+			 "pid", "socket", "size", (json_int_t)st.size);
+}
+
+static bool list_has(const json_t *list, const char *path)
+{
+	struct stat a, b;
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		if (!stat(path, &a) && !stat(out_get_text(item, "path"), &b) &&
+		    a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+			return true;
+	}
+	return false;
+}
+
+static void list_add(json_t *list, const char *path, int *code)
+{
+	json_t *item;
+
+	if (list_has(list, path))
+		return;
+	item = pool_probe_json(path, code);
+	if (item)
+		json_array_append_new(list, item);
+}
+
+static void list_print(const json_t *list)
+{
+	static const struct out_column columns[] = {
+		{"NAME", 0},	    {"SIZE", OUT_RIGHT}, {"MOUNTPOINT", 0},
+		{"PID", OUT_RIGHT}, {"PATH", 0},
+	};
+	struct out_table *table = out_table_new(columns, ARRAY_SIZE(columns));
+	char size[OUT_TEXT_MAX], pid[OUT_TEXT_MAX];
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		const char *mountpoint = out_get_text(item, "mountpoint");
+		const char *cells[] = {out_get_text(item, "name"), size,
+				       *mountpoint ? mountpoint : NULL, pid,
+				       out_get_text(item, "path")};
+
+		out_size(size, out_get_int(item, "size"));
+		if (out_get_int(item, "pid"))
+			snprintf(pid, sizeof(pid), "%" PRIu64,
+				 out_get_int(item, "pid"));
+		else
+			strcpy(pid, "-");
+		out_table_row(table, cells);
+	}
+	out_table_print(table);
+}
+
+int run_pool_list(struct invocation *inv)
+{
+	const char *env = getenv("DBS_POOL");
+	json_t *list = daemon_list(), *item;
+	int code = CTL_OK;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		struct pool_stat st;
+
+		/* a ping does not say the size */
+		if (!pool_probe(out_get_text(item, "path"), &st, NULL))
+			json_object_set_new(item, "size",
+					    json_integer((json_int_t)st.size));
+	}
+	if (env && *env)
+		list_add(list, env, &code);
+	for (int k = 0; k < inv->nr_operands; k++)
+		list_add(list, inv->operands[k], &code);
+	if (inv->json) {
+		out_json(json_pack("{s:o}", "items", list));
+		return code;
+	}
+	list_print(list);
+	json_decref(list);
+	return code;
+}
+
+/* ---- check ------------------------------------------------------------------------- */
+
+struct check_run {
+	json_t *findings;
+	struct progress progress;
+	bool print;
+};
+
+static void check_report(void *arg, const char *text)
+{
+	struct check_run *run = arg;
+
+	progress_end(&run->progress);
+	if (run->print)
+		puts(text);
+	json_array_append_new(run->findings, out_text(text));
+}
+
+static void check_progress(void *arg, uint64_t done, uint64_t total)
+{
+	struct check_run *run = arg;
+
+	progress_show(&run->progress, done * BLKDEV_ALIGN,
+		      total * BLKDEV_ALIGN);
+}
+
+static json_t *check_json(const char *path, const struct check_result *r,
+			  json_t *findings, uint64_t ns)
+{
+	return json_pack(
+		"{s:o, s:b, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}",
+		"path", out_text(path), "clean", r->nr_errors == 0, "nr_errors",
+		(json_int_t)r->nr_errors, "findings", findings, "nr_trees",
+		(json_int_t)r->nr_trees, "nr_nodes", (json_int_t)r->nr_nodes,
+		"nr_records", (json_int_t)r->nr_records, "nr_inodes",
+		(json_int_t)r->nr_inodes, "used",
+		(json_int_t)(r->blocks_used * BLKDEV_ALIGN), "leaked",
+		(json_int_t)(r->blocks_leaked * BLKDEV_ALIGN), "shared",
+		(json_int_t)(r->shared_blocks * BLKDEV_ALIGN), "duration_ms",
+		(double)ns / 1e6);
+}
+
+static void check_print(const struct check_result *r, uint64_t ns)
+{
+	char used[OUT_TEXT_MAX], shared[OUT_TEXT_MAX], time[OUT_TEXT_MAX];
+
+	printf("%s: %" PRIu64 " trees, %" PRIu64 " nodes, %" PRIu64
+	       " inodes, %" PRIu64 " records, %s used, %s of it shared (%s)\n",
+	       r->nr_errors ? "damaged" : "clean", r->nr_trees, r->nr_nodes,
+	       r->nr_inodes, r->nr_records,
+	       out_size(used, r->blocks_used * BLKDEV_ALIGN),
+	       out_size(shared, r->shared_blocks * BLKDEV_ALIGN),
+	       out_duration(time, ns));
+}
+
+int run_pool_check(struct invocation *inv)
+{
+	struct check_run run = {.print = !inv->json};
+	struct check_options options = {
+		.data = inv_has(inv, "data"),
+		.report = check_report,
+		.progress = check_progress,
+		.arg = &run,
+	};
+	struct check_result result = {0};
+	struct store_error error = {0};
+	uint64_t start = now_ns();
+	char *path;
+	int code = client_default_path(inv, inv_operand(inv, 0), &path), err;
+
+	if (code != CTL_OK)
+		return code;
+	run.findings = json_array();
+	progress_begin(&run.progress, "checking", true);
+	err = check_pool(path, &options, &result, &error);
+	progress_end(&run.progress);
+	if (err) {
+		code = fail_pool(path, err, &error);
+		json_decref(run.findings);
+		free(path);
+		return code;
+	}
+	if (inv->json) {
+		out_json(check_json(path, &result, run.findings,
+				    now_ns() - start));
+	} else {
+		check_print(&result, now_ns() - start);
+		json_decref(run.findings);
+	}
+	if (result.nr_errors)
+		code = fail(CTL_CHECK_FAILED,
+			    "pool '%s' is damaged: %" PRIu64 " findings", path,
+			    result.nr_errors);
+	free(path);
+	return code;
+}

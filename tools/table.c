@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/cmd.h"
+
+/*
+ * The order is that of 'dbs help'.  A text is written for 80 columns and
+ * says what the one line and the options leave open; the man pages say more.
+ */
+/* clang-format off */
+const struct shared_option shared_options[] = {
+	{ CMD_DESTROYS, { "dry-run", 'n', NULL, KIND_NONE,
+	  "only show what would be destroyed" } },
+	{ CMD_DESTROYS, { "yes", 'y', NULL, KIND_NONE,
+	  "do not ask; needed where nobody can be asked" } },
+	{ CMD_POOL, { "pool", 'p', "POOL", KIND_FILE,
+	  "its file or device, its mountpoint, or a mounted pool's name" } },
+	{ CMD_POOL, { "socket", 'S', "SOCKET", KIND_FILE,
+	  "control socket of the daemon that has it" } },
+	{ CMD_JSON, { "json", 'j', NULL, KIND_NONE,
+	  "print one JSON object" } },
+	{ 0, { "verbose", 'v', NULL, KIND_NONE,
+	  "say more on stderr" } },
+	{ 0, { "help", 'h', NULL, KIND_NONE,
+	  "show this help" } },
+};
+const size_t nr_shared_options = ARRAY_SIZE(shared_options);
+
+const struct cmd cmd_table[] = {
+	/* ---- pools ---- */
+	{
+		.name = "pool create", .group = "dbs-pool",
+		.flags = CMD_JSON | CMD_DESTROYS,
+		.operands = { { "PATH", KIND_FILE, false, false } },
+		.options = {
+			{ "size", 's', "SIZE", KIND_NONE,
+			  "size of the pool; needed for a file" },
+			{ "sparse", 0, NULL, KIND_NONE,
+			  "do not allocate the file's space now" },
+			{ "name", 0, "NAME", KIND_NONE,
+			  "the pool's name (default: 'pool')" },
+			{ "force", 'f', NULL, KIND_NONE,
+			  "overwrite a file, or a device that holds something" },
+		},
+		.help = "make a pool in a new file or on a block device",
+		.text =
+"SIZE takes a unit: 512M, 20G, 1.5T (powers of 1,024); at least 64M.  A device\n"
+"is used whole when no size is given.  A file's space is allocated at once;\n"
+"with --sparse the host's disk can fill up under a pool that has room left.\n"
+"--force destroys what PATH holds, and asks before it does.\n",
+		.run = run_pool_create,
+	},
+	{
+		.name = "pool info", .group = "dbs-pool",
+		.flags = CMD_POOL | CMD_JSON | CMD_READS,
+		.operands = { { "POOL", KIND_FILE, true, false } },
+		.help = "show a pool's size, space, state and features",
+		.run = run_pool_info,
+	},
+	{
+		.name = "pool grow", .group = "dbs-pool",
+		.flags = CMD_POOL | CMD_JSON,
+		.operands = { { "POOL", KIND_FILE, true, false } },
+		.options = {
+			{ "size", 's', "SIZE", KIND_NONE,
+			  "new size (default: all of the device)" },
+		},
+		.help = "let a pool use more of its file or device",
+		.text =
+"A pool is never made smaller.  A file is extended to SIZE; a device must have\n"
+"been enlarged before.  The pool may be mounted.\n",
+		.run = run_pool_grow,
+	},
+	{
+		.name = "pool list", .group = "dbs-pool",
+		.flags = CMD_JSON | CMD_READS,
+		.operands = { { "PATH", KIND_FILE, true, true } },
+		.help = "list the mounted pools, the default one and those at PATH",
+		.run = run_pool_list,
+	},
+	{
+		.name = "pool check", .group = "dbs-pool",
+		.flags = CMD_POOL | CMD_JSON | CMD_READS,
+		.operands = { { "POOL", KIND_FILE, true, false } },
+		.options = {
+			{ "data", 'd', NULL, KIND_NONE,
+			  "also read every record and verify its checksum" },
+		},
+		.help = "check a pool that is not mounted; changes nothing",
+		.text =
+"Walks every tree and recomputes every reference count.  Exit code 0 means\n"
+"clean, 1 that something was found; each finding is a line.\n",
+		.run = run_pool_check,
+	},
+
+	/* ---- mounts ---- */
+	{
+		.name = "mount", .group = "dbs-mount",
+		.flags = CMD_JSON,
+		.operands = { { "POOL", KIND_FILE, false, false },
+			      { "DIR", KIND_DIR, false, false } },
+		.options = {
+			{ "foreground", 'f', NULL, KIND_NONE,
+			  "stay in the foreground and log to stderr" },
+			{ "options", 'o', "OPTION[,OPTION...]", KIND_NONE,
+			  "options for dbsfs(8)" },
+			{ "socket", 'S', "SOCKET", KIND_FILE,
+			  "where the daemon's control socket is made" },
+		},
+		.help = "mount a pool on an empty directory",
+		.text =
+"Starts dbsfs(8) and returns when the mount works.  Each dataset is a directory\n"
+"of the mount.  A mount whose daemon has died is replaced.\n",
+		.run = run_mount,
+	},
+	{
+		.name = "umount", .group = "dbs-mount",
+		.flags = CMD_JSON,
+		.operands = { { "DIR", KIND_MOUNT, false, false } },
+		.options = {
+			{ "lazy", 'l', NULL, KIND_NONE,
+			  "detach now, end when nothing uses it any more" },
+			{ "timeout", 't', "SECONDS", KIND_NONE,
+			  "how long to wait for the daemon (default: 60)" },
+		},
+		.help = "unmount a pool and wait until its daemon has let go of it",
+		.text =
+"Where something still uses the mount the command fails with exit code 4 and\n"
+"names the processes.\n",
+		.run = run_umount,
+	},
+	{
+		.name = "sync", .group = "dbs-mount",
+		.flags = CMD_POOL | CMD_JSON,
+		.help = "make everything written so far durable",
+		.text =
+"sync(1) and syncfs(2) never reach a FUSE file system; this does.\n",
+		.run = run_sync,
+	},
+
+	/* ---- datasets ---- */
+	{
+		.name = "create", .group = "dbs-dataset",
+		.flags = CMD_POOL | CMD_JSON,
+		.operands = { { "NAME", KIND_NONE, false, false } },
+		.options = {
+			{ "options", 'o', "PROPERTY=VALUE[,...]", KIND_ASSIGNMENT,
+			  "properties of the dataset" },
+		},
+		.help = "make an empty dataset",
+		.text =
+"Properties: recordsize (4K to 128K, default 16K), compression (off, zstd or\n"
+"zstd:LEVEL), quota (a size, or none), readonly (on, off).\n",
+		.run = run_create,
+	},
+	{
+		.name = "list", .group = "dbs-dataset",
+		.flags = CMD_POOL | CMD_JSON | CMD_READS,
+		.operands = { { "PATTERN", KIND_EITHER, true, false } },
+		.options = {
+			{ "type", 't', "TYPE[,TYPE]", KIND_TYPE,
+			  "dataset, snapshot or all (default: dataset)" },
+			{ "unique", 'u', NULL, KIND_NONE,
+			  "also show what destroying each would free (reads trees)" },
+			{ "quiet", 'q', NULL, KIND_NONE,
+			  "only names, one a line" },
+		},
+		.help = "list datasets and snapshots",
+		.text =
+"PATTERN is that of glob(7), 'ci-*'; with an '@' it is one of snapshots,\n"
+"'prod@*'.\n",
+		.run = run_list,
+	},
+	{
+		.name = "rm", .group = "dbs-dataset",
+		.flags = CMD_POOL | CMD_JSON | CMD_DESTROYS,
+		.operands = { { "NAME|PATTERN", KIND_EITHER, false, true } },
+		.options = {
+			{ "recursive", 'r', NULL, KIND_NONE,
+			  "with the datasets' snapshots" },
+			{ "force", 'f', NULL, KIND_NONE,
+			  "even while files are open in them" },
+		},
+		.help = "destroy datasets and snapshots",
+		.text =
+"Shows what would go and how many bytes come back, and asks.  Clones of what\n"
+"is destroyed keep what they share with it.  The space comes back in the\n"
+"background.\n",
+		.run = run_rm,
+	},
+	{
+		.name = "mv", .group = "dbs-dataset",
+		.flags = CMD_POOL | CMD_JSON,
+		.operands = { { "OLD", KIND_EITHER, false, false },
+			      { "NEW", KIND_NONE, false, false } },
+		.help = "rename a dataset or a snapshot",
+		.text =
+"A snapshot stays in its dataset: dbs mv prod@monday prod@tuesday, or @tuesday.\n",
+		.run = run_mv,
+	},
+	{
+		.name = "df", .group = "dbs-dataset",
+		.flags = CMD_POOL | CMD_JSON | CMD_READS,
+		.operands = { { "PATTERN", KIND_DATASET, true, false } },
+		.options = {
+			{ "unique", 'u', NULL, KIND_NONE,
+			  "also show what destroying each would free (reads trees)" },
+		},
+		.help = "show the space of the pool and of its datasets",
+		.run = run_df,
+	},
+	{
+		.name = "set", .group = "dbs-dataset",
+		.flags = CMD_POOL | CMD_JSON,
+		.operands = { { "NAME", KIND_EITHER, false, false },
+			      { "PROPERTY=VALUE", KIND_ASSIGNMENT, false, true } },
+		.help = "set properties",
+		.text =
+"Properties: recordsize (for new files), compression, quota, readonly, and\n"
+"your own as user:KEY; user:KEY= without a value unsets it.\n",
+		.run = run_set,
+	},
+	{
+		.name = "get", .group = "dbs-dataset",
+		.flags = CMD_POOL | CMD_JSON | CMD_READS,
+		.operands = { { "NAME", KIND_EITHER, false, false },
+			      { "PROPERTY", KIND_PROPERTY, true, false } },
+		.help = "show properties; of one only its value",
+		.run = run_get,
+	},
+
+	/* ---- snapshots ---- */
+	{
+		.name = "snapshot", .group = "dbs-snapshot",
+		.flags = CMD_POOL | CMD_JSON,
+		.operands = { { "DS[@NAME]", KIND_DATASET, false, true } },
+		.help = "freeze datasets as they are now",
+		.text =
+"Without @NAME the snapshot is called by the time, as 2026-11-22T12:00:00Z.\n"
+"Several datasets are frozen at one moment and need one NAME.\n",
+		.run = run_snapshot,
+	},
+	{
+		.name = "clone", .group = "dbs-snapshot",
+		.flags = CMD_POOL | CMD_JSON,
+		.operands = { { "DS[@SNAP]", KIND_EITHER, false, false },
+			      { "NAME", KIND_NONE, false, false } },
+		.help = "make a dataset that starts from a snapshot or a live dataset",
+		.text =
+"Costs a few blocks whatever the size.  DS@latest is the newest snapshot.\n",
+		.run = run_clone,
+	},
+	{
+		.name = "restore", .group = "dbs-snapshot",
+		.flags = CMD_POOL | CMD_JSON | CMD_DESTROYS,
+		.operands = { { "DS@SNAP", KIND_SNAPSHOT, false, false } },
+		.options = {
+			{ "to", 0, "DATASET", KIND_DATASET,
+			  "put this dataset into SNAP's state instead of DS" },
+			{ "force", 'f', NULL, KIND_NONE,
+			  "even while files are open for writing" },
+			{ "discard", 0, NULL, KIND_NONE,
+			  "do not keep what is replaced (asks)" },
+		},
+		.help = "put a dataset back to a snapshot's state",
+		.text =
+"What is replaced is kept as the snapshot DS@before-restore-TIME, unless\n"
+"--discard is given.  Files that were open give ESTALE afterwards.\n",
+		.run = run_restore,
+	},
+	{
+		.name = "diff", .group = "dbs-snapshot",
+		.flags = CMD_POOL | CMD_JSON | CMD_READS,
+		.operands = { { "A", KIND_EITHER, false, false },
+			      { "B", KIND_EITHER, true, false } },
+		.options = {
+			{ "limit", 0, "N", KIND_NONE,
+			  "show at most N files (default: 10000)" },
+		},
+		.help = "show which files differ, and how many bytes of them",
+		.text =
+"A and B are datasets or snapshots; without B it is the live dataset of\n"
+"snapshot A.  '+' is added, '-' removed, 'M' modified, 'R' renamed.\n",
+		.run = run_diff,
+	},
+
+	/* ---- help ---- */
+	{
+		.name = "help", .group = "dbs",
+		.operands = { { "COMMAND", KIND_COMMAND, true, true } },
+		.help = "show help for a command",
+		.run = run_help,
+	},
+	{
+		.name = "__table", .group = "dbs", .flags = CMD_HIDDEN,
+		.help = "print this table, for the check of the man pages",
+		.run = run_table,
+	},
+	{
+		.name = "__complete", .group = "dbs", .flags = CMD_HIDDEN,
+		.operands = { { "WORD", KIND_NONE, true, true } },
+		.help = "print completions of the last word",
+		.run = run_complete,
+	},
+};
+/* clang-format on */
+const size_t nr_cmds = ARRAY_SIZE(cmd_table);
