@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/check_internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/pool_internal.h"
+#include "store/util.h"
+
+#define PROGRESS_BLOCKS 4096u
+#define FINDING_MAX	2048u
+
+/* Names and paths come from disk: no control character leaves here. */
+static void make_printable(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == '\177')
+			*text = '?';
+}
+
+void check_report(struct check *c, const char *fmt, ...)
+{
+	char text[FINDING_MAX];
+	va_list ap;
+
+	c->result->nr_errors++;
+	if (!c->options->report)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	make_printable(text);
+	c->options->report(c->options->arg, text);
+}
+
+void check_progress(struct check *c, uint64_t nr)
+{
+	uint64_t total = c->nr_blocks - le64_get(c->sb.nr_free);
+
+	c->done += nr;
+	if (!c->options->progress || c->done < c->next_progress)
+		return;
+	c->next_progress = c->done + PROGRESS_BLOCKS;
+	c->options->progress(c->options->arg, MIN_OF(c->done, total), total);
+}
+
+const char *check_errno(int error)
+{
+	switch (error) {
+	case -EBADMSG:
+		return "does not match its checksum, or is not what belongs "
+		       "there";
+	case -EUCLEAN:
+		return "is malformed";
+	default:
+		return "cannot be read";
+	}
+}
+
+static void check_release(struct check *c)
+{
+	check_counts_release(c);
+	idmap_release(&c->roots);
+	free(c->datasets);
+	free(c->dead);
+	for (unsigned i = 0; i < NODE_LEVEL_MAX; i++)
+		free(c->page[i]);
+	free(c->record);
+	free(c->plain);
+}
+
+static int check_init(struct check *c)
+{
+	int rc = check_counts_init(c);
+
+	if (rc)
+		return rc;
+	idmap_init(&c->roots, sizeof(struct tree_totals));
+	for (unsigned i = 0; i < NODE_LEVEL_MAX; i++) {
+		c->page[i] = blkdev_buffer_new(BLOCK_SIZE);
+		if (!c->page[i])
+			return -ENOMEM;
+	}
+	c->record = blkdev_buffer_new(RECORD_BLOCKS_MAX * BLOCK_SIZE);
+	c->plain = blkdev_buffer_new(RECORD_BLOCKS_MAX * BLOCK_SIZE);
+	return c->record && c->plain ? 0 : -ENOMEM;
+}
+
+static int check_all(struct check *c)
+{
+	int rc = check_counts_fixed(c);
+
+	if (rc == 0)
+		rc = check_pool_trees(c);
+	for (size_t i = 0; i < c->nr_datasets && rc == 0; i++)
+		rc = check_dataset(c, &c->datasets[i]);
+	if (rc == 0)
+		rc = check_dead_trees(c);
+	if (rc == 0)
+		rc = check_space(c);
+	return rc;
+}
+
+int check_run(struct blkdev *dev, const struct check_options *options,
+	      struct check_result *result, struct store_error *error)
+{
+	static const struct check_options none;
+	struct check c = {
+		.dev = dev,
+		.options = options ? options : &none,
+		.result = result,
+	};
+	int rc;
+
+	memset(result, 0, sizeof(*result));
+	rc = superblock_read(dev, &c.sb, true, error);
+	if (rc)
+		return rc;
+	c.pool_id = le64_get(c.sb.h.pool_id);
+	c.nr_blocks = le64_get(c.sb.nr_blocks);
+	c.txg = le64_get(c.sb.h.txg);
+	c.hash_seed = le64_get(c.sb.hash_seed);
+	rc = check_init(&c);
+	if (rc == 0)
+		rc = check_all(&c);
+	if (rc)
+		store_error_set(error,
+				"the check of '%s' could not be finished: %s",
+				dev->name, strerror(-rc));
+	check_release(&c);
+	return rc;
+}
+
+int check_pool(const char *path, const struct check_options *options,
+	       struct check_result *result, struct store_error *error)
+{
+	struct blkdev *dev;
+	int owner = 0, rc;
+
+	rc = blkdev_file_open(path, BLKDEV_READ_ONLY, &dev, &owner);
+	if (rc == -EBUSY && owner)
+		store_error_set(
+			error,
+			"'%s' is in use by process %d; unmount the pool first",
+			path, owner);
+	else if (rc == -EBUSY)
+		store_error_set(error, "'%s' is in use; unmount the pool first",
+				path);
+	else if (rc)
+		store_error_set(error, "cannot open '%s': %s", path,
+				strerror(-rc));
+	if (rc)
+		return rc;
+	rc = check_run(dev, options, result, error);
+	blkdev_close(dev);
+	return rc;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * check_internal.h - shared by check*.c
+ *
+ * check.c drives, check_space.c recomputes and compares counts, check_tree.c
+ * walks trees, check_pool.c knows the pool's own trees, check_fs.c a
+ * dataset's files.
+ *
+ * The check is a second opinion: it reads the device itself and uses none of
+ * what a running pool keeps in memory.  Nothing from disk is trusted; what is
+ * found wrong is reported, and the check goes on beside it.
+ *
+ * All functions return 0 or a negative errno that ends the check (-ENOMEM);
+ * what is wrong with the pool is no error here, but a finding.
+ */
+#ifndef DBS_STORE_CHECK_INTERNAL_H
+#define DBS_STORE_CHECK_INTERNAL_H
+
+#include "store/btree.h"
+#include "store/check.h"
+#include "store/dataset.h"
+#include "store/format.h"
+#include "store/idmap.h"
+#include "store/node.h"
+
+/* What is known of a subtree that holds nothing but extents of one inode. */
+struct extent_sum {
+	uint64_t ino;	      /* 0: it is not one */
+	uint64_t first, last; /* offsets of keys */
+	uint64_t nr_extents, nr_blocks;
+};
+
+/* A node that was met. */
+struct check_node {
+	uint64_t blkno;
+	uint64_t txg;
+	uint32_t count; /* pointers to it, as recomputed */
+	uint8_t level;
+	bool bad; /* unreadable, or something below it is */
+	struct extent_sum sum;
+};
+
+/* A large count: a run's as recomputed, or any block's in the space tree. */
+struct check_count {
+	uint64_t blkno;
+	uint64_t count;
+	uint64_t seen;
+};
+
+/* What a tree of files adds up to. */
+struct tree_totals {
+	uint64_t root; /* blkno */
+	uint64_t referenced, logical, fresh, nr_inodes, nr_orphans;
+	uint64_t fresh_after; /* the txg that fresh was counted from */
+	uint64_t next_ino;    /* above all that were seen */
+	bool bad;	      /* not all could be read */
+};
+
+struct check_dataset {
+	uint32_t id;
+	struct dataset_item item;
+	char name[DATASET_NAME_MAX + 1];
+	char label[DATASET_FULL_NAME_MAX + 16]; /* as findings call it */
+};
+
+struct check_dead {
+	uint64_t serial;
+	struct dead_item item;
+};
+
+struct check {
+	struct blkdev *dev;
+	const struct check_options *options;
+	struct check_result *result;
+	struct superblock sb;
+	uint64_t pool_id, nr_blocks, txg, hash_seed;
+	bool incomplete; /* not all could be walked: counts may be too low */
+	uint64_t done;	 /* blocks accounted for, for progress */
+	uint64_t next_progress;
+
+	uint8_t *state;	       /* one a block, see check_space.c */
+	struct idmap nodes;    /* struct check_node */
+	struct idmap large;    /* struct check_count: of runs */
+	struct idmap overflow; /* struct check_count: in the space tree */
+	struct idmap roots;    /* struct tree_totals: of roots walked */
+
+	struct check_dataset *datasets; /* by id */
+	size_t nr_datasets;
+	struct check_dead *dead;
+	size_t nr_dead;
+
+	uint8_t *page[NODE_LEVEL_MAX]; /* the node being walked, per level */
+	uint8_t *record, *plain;       /* RECORD_BLOCKS_MAX blocks each */
+};
+
+#define ULL(x) ((unsigned long long)(x))
+
+/** One finding: a sentence, lower case, no full stop. */
+void check_report(struct check *c, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/** @nr more blocks are accounted for. */
+void check_progress(struct check *c, uint64_t nr);
+/** "is unreadable: ..." for an errno of a read or verify. */
+const char *check_errno(int error);
+
+/* -- check_space.c: counts ------------------------------------------------ */
+
+int check_counts_init(struct check *c);
+void check_counts_release(struct check *c);
+/** Superblock rings, slots, log ring, delta log. */
+int check_counts_fixed(struct check *c);
+/** One more pointer to a node.  @first: out: it had none before.
+ * @n: out, NULL when the block is something else already (reported). */
+int check_count_node(struct check *c, const char *label, uint64_t blkno,
+		     uint64_t txg, uint8_t level, struct check_node **n,
+		     bool *first);
+/** One more extent that names the run.  @first: out.
+ * @bad: out, NULL or why it cannot be. */
+int check_count_run(struct check *c, uint64_t blkno, uint32_t nr, bool *first,
+		    const char **bad);
+/** Compare with what the space map says. */
+int check_space(struct check *c);
+
+/* -- check_tree.c: one tree ----------------------------------------------- */
+
+struct walk {
+	struct check *c;
+	const char *label;
+	bool count; /* the first pass: counts, and reports what it finds */
+	bool bad;   /* out: not all could be read */
+	/*
+	 * Called with each item, in order.  @first: nobody met this leaf
+	 * before.
+	 */
+	int (*item)(struct walk *w, const struct node_item *it, bool first);
+	/*
+	 * May NULL.  Called for a subtree that was met before, was born in
+	 * @txg and is nothing but extents: true when that is enough.
+	 */
+	bool (*skip)(struct walk *w, const struct extent_sum *sum,
+		     uint64_t txg);
+	void *arg;
+};
+
+int check_walk(struct walk *w, const struct tree_ptr *tree);
+/** One more reference to a root whose tree was walked. */
+int check_walk_again(struct walk *w, const struct tree_ptr *tree);
+/** What a dead item still holds. */
+int check_walk_dead(struct walk *w, const struct dead_item *d);
+/** Add up what makes a struct extent_sum of single items. */
+void extent_sum_add(struct extent_sum *sum, const struct key *key,
+		    uint64_t nr_extents, uint64_t nr_blocks);
+
+/* -- check_pool.c: root tree, space tree, dead trees ---------------------- */
+
+int check_pool_trees(struct check *c);
+int check_dead_trees(struct check *c);
+
+/* -- check_fs.c: a dataset's files ---------------------------------------- */
+
+int check_dataset(struct check *c, const struct check_dataset *d);
+/** An extent item: counts its run, and verifies its data if asked.
+ * @bad: out, NULL or what is wrong with it; @first as for struct walk */
+int check_extent(struct check *c, const struct node_item *it, bool first,
+		 uint32_t recordsize, const char **bad);
+
+#endif
