@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/csum.h"
 #include "store/pool_internal.h"
 #include "store/util.h"
 
@@ -60,6 +61,34 @@ const char *check_errno(int error)
 	}
 }
 
+/* All slots of the rings that hold a superblock hold one of this pool. */
+static void check_rings(struct check *c)
+{
+	struct superblock *sb = (struct superblock *)c->page[0];
+
+	if (memcmp(c->sb.uuid, c->sb.h.pool_id.b, sizeof(c->sb.h.pool_id)))
+		check_report(c, "the superblock's pool id is not its UUID's");
+	for (uint64_t i = 0; i < 2ull * SUPERBLOCK_RING; i++) {
+		uint64_t b = i % SUPERBLOCK_RING +
+			     (i < SUPERBLOCK_RING ? 0 : SUPERBLOCK_COPY_BLKNO);
+
+		if (blkdev_read(c->dev, sb, BLOCK_SIZE, b * BLOCK_SIZE)) {
+			check_report(c, "the superblock in block %llu %s",
+				     ULL(b), check_errno(-EIO));
+			continue;
+		}
+		if (le32_get(sb->h.type) == META_SUPERBLOCK &&
+		    le64_get(sb->h.csum) == csum_of((uint8_t *)sb + 8,
+						    BLOCK_SIZE - 8,
+						    META_SUPERBLOCK) &&
+		    memcmp(sb->uuid, c->sb.uuid, sizeof(sb->uuid)))
+			check_report(c,
+				     "the superblock in block %llu belongs to "
+				     "another pool",
+				     ULL(b));
+	}
+}
+
 static void check_release(struct check *c)
 {
 	check_counts_release(c);
@@ -91,10 +120,11 @@ static int check_init(struct check *c)
 
 static int check_all(struct check *c)
 {
-	int rc = check_counts_fixed(c);
+	int rc;
 
-	if (rc == 0)
-		rc = check_pool_trees(c);
+	check_rings(c);
+	check_counts_fixed(c);
+	rc = check_pool_trees(c);
 	for (size_t i = 0; i < c->nr_datasets && rc == 0; i++)
 		rc = check_dataset(c, &c->datasets[i]);
 	if (rc == 0)

@@ -108,7 +108,7 @@ const char *check_errno(int error);
 int check_counts_init(struct check *c);
 void check_counts_release(struct check *c);
 /** Superblock rings, slots, log ring, delta log. */
-int check_counts_fixed(struct check *c);
+void check_counts_fixed(struct check *c);
 /** One more pointer to a node.  @first: out: it had none before.
  * @n: out, NULL when the block is something else already (reported). */
 int check_count_node(struct check *c, const char *label, uint64_t blkno,

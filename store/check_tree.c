@@ -389,8 +389,7 @@ static int dead_frame(struct walk *w, const struct dead_item *d, uint8_t f,
 	}
 	w->c->result->nr_nodes++;
 	check_progress(w->c, 1);
-	if (next > node_nr_items(page) ||
-	    (f + 1 < d->depth && next == node_nr_items(page))) {
+	if (next > node_nr_items(page) || (f + 1 < d->depth && next == 0)) {
 		check_report(w->c,
 			     "%s: the reaper's cursor stands at item %u of "
 			     "block %llu, which has %u",
@@ -400,9 +399,10 @@ static int dead_frame(struct walk *w, const struct dead_item *d, uint8_t f,
 	if (level == 0)
 		return dead_leaf(w, next, r);
 	if (f + 1 < d->depth) {
-		struct range child = child_range(r, page, next);
+		/* the reaper is in the child that it stepped over last */
+		struct range child = child_range(r, page, next - 1);
 
-		node_child(page, next, &blkno, &txg);
+		node_child(page, next - 1, &blkno, &txg);
 		if (!same_node(&d->stack[f + 1].node, blkno, txg)) {
 			check_report(w->c,
 				     "%s: the reaper's cursor leaves its way "
@@ -413,7 +413,6 @@ static int dead_frame(struct walk *w, const struct dead_item *d, uint8_t f,
 		rc = dead_frame(w, d, (uint8_t)(f + 1), &child);
 		if (rc)
 			return rc;
-		next++;
 	}
 	return visit_children(w, level, next, r, true, &sum);
 bad:
