@@ -78,8 +78,8 @@ uint32_t node_used(const uint8_t *page);
 uint32_t node_size_of(const struct node_item *items, uint32_t nr,
 		      uint8_t level);
 #define NODE_CAPACITY (BLOCK_SIZE - (uint32_t)sizeof(struct node_header))
-/** Most items that fit into one node, and one more. */
-#define NODE_ITEMS_MAX 1400u
+/** No two nodes together have as many items. */
+#define NODE_ITEMS_MAX 1700u
 /** Replace the content by @items, whose values lie outside @page. */
 void node_fill(uint8_t *page, const struct node_item *items, uint32_t nr);
 

@@ -9,7 +9,8 @@
 #include "store/node.h"
 #include "store/os.h"
 
-#define NR_SHARDS 64u
+#define NR_SHARDS  64u
+#define FRAMES_MIN 4096u
 
 struct shard {
 	struct os_mutex lock;
@@ -58,7 +59,7 @@ int node_cache_new(struct blkdev *dev, uint64_t pool_id, size_t bytes,
 		   struct node_cache **cache)
 {
 	struct node_cache *nc = calloc(1, sizeof(*nc));
-	size_t frames = MAX_OF(bytes / BLOCK_SIZE, (size_t)256);
+	size_t frames = MAX_OF(bytes / BLOCK_SIZE, (size_t)FRAMES_MIN);
 
 	if (!nc)
 		return -ENOMEM;
@@ -138,7 +139,7 @@ static void unhash_locked(struct node_cache *nc, struct shard *s,
 		p = &(*p)->next;
 	*p = n->next;
 	n->next = NULL;
-	n->hashed = false;
+	__atomic_store_n(&n->hashed, false, __ATOMIC_RELAXED);
 	n->sticky = false;
 	if (n->dirty) {
 		n->dirty = false;
@@ -166,7 +167,8 @@ static bool try_evict(struct node_cache *nc, uint32_t i)
 	bool took = false;
 
 	os_mutex_lock(&s->lock);
-	if (n->hashed && n->blkno == blkno && n->holds == 0 && !n->dirty &&
+	if (__atomic_load_n(&n->blkno, __ATOMIC_RELAXED) == blkno &&
+	    __atomic_load_n(&n->hashed, __ATOMIC_RELAXED) && n->holds == 0 && !n->dirty &&
 	    !n->sticky) {
 		if (n->referenced) {
 			n->referenced = false;
@@ -226,6 +228,19 @@ struct node *node_cache_peek(struct node_cache *nc, uint64_t blkno,
 	return n;
 }
 
+struct node *node_cache_peek_any(struct node_cache *nc, uint64_t blkno)
+{
+	struct shard *s = shard_of(nc, blkno);
+	struct node *n;
+
+	os_mutex_lock(&s->lock);
+	n = find_locked(nc, s, blkno);
+	if (n)
+		n->holds++;
+	os_mutex_unlock(&s->lock);
+	return n;
+}
+
 /* Put a filled frame into the hash; another thread's copy wins. */
 static struct node *insert(struct node_cache *nc, struct node *n)
 {
@@ -249,7 +264,7 @@ static struct node *insert(struct node_cache *nc, struct node *n)
 	bucket = bucket_of(nc, s, n->blkno);
 	n->next = *bucket;
 	*bucket = n;
-	n->hashed = true;
+	__atomic_store_n(&n->hashed, true, __ATOMIC_RELAXED);
 	n->referenced = true;
 	os_mutex_unlock(&s->lock);
 	if (other && !other->forgotten)
@@ -315,13 +330,15 @@ void node_cache_put(struct node_cache *nc, struct node *n)
 		frame_free(nc, n);
 }
 
-bool node_cache_reserve(struct node_cache *nc, uint32_t nr)
+bool node_cache_reserve(struct node_cache *nc, uint32_t nr, bool committer)
 {
-	uint32_t limit = nc->nr_frames / 2;
+	/* a third: notes hold as many old nodes as there are new ones */
+	uint32_t limit = nc->nr_frames / 3;
 	uint32_t now = __atomic_add_fetch(&nc->nr_reserved, nr,
 					  __ATOMIC_ACQ_REL);
 
-	if (now + __atomic_load_n(&nc->nr_dirty, __ATOMIC_ACQUIRE) <= limit)
+	if (committer ||
+	    now + __atomic_load_n(&nc->nr_dirty, __ATOMIC_ACQUIRE) <= limit)
 		return true;
 	__atomic_sub_fetch(&nc->nr_reserved, nr, __ATOMIC_ACQ_REL);
 	return false;
@@ -347,6 +364,7 @@ struct node *node_cache_add(struct node_cache *nc, uint64_t blkno,
 	n->forgotten = false;
 	n->dirty = true;
 	n->sticky = sticky;
+	list_init(&n->dirty_link);
 	__atomic_add_fetch(&nc->nr_dirty, 1, __ATOMIC_ACQ_REL);
 	node_cache_unreserve(nc, 1);
 	return insert(nc, n);

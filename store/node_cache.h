@@ -31,7 +31,6 @@ struct node {
 	/* immutable while in the cache */
 	uint64_t blkno, txg;
 	uint8_t *page;
-	/* changed under the tree's lock by whoever owns the open txg */
 	/* under the shard's lock */
 	struct node *next;
 	uint32_t holds;
@@ -49,6 +48,8 @@ void node_cache_free(struct node_cache *nc);
  * not it. */
 struct node *node_cache_peek(struct node_cache *nc, uint64_t blkno,
 			     uint64_t txg);
+/** The same whatever its txg. */
+struct node *node_cache_peek_any(struct node_cache *nc, uint64_t blkno);
 /**
  * The node, read and verified if it must be, held.
  * Errors: -EIO; -EBADMSG; -EUCLEAN (logged); -ENOMEM no frame to be had
@@ -58,8 +59,9 @@ int node_cache_load(struct node_cache *nc, uint64_t blkno, uint64_t txg,
 void node_cache_hold(struct node_cache *nc, struct node *n);
 void node_cache_put(struct node_cache *nc, struct node *n);
 
-/** Set @nr frames aside for node_cache_add(); false: commit first (C2). */
-bool node_cache_reserve(struct node_cache *nc, uint32_t nr);
+/** Set @nr frames aside for node_cache_add(); false: commit first (C2).  The
+ * committer, who makes nodes clean, is never refused. */
+bool node_cache_reserve(struct node_cache *nc, uint32_t nr, bool committer);
 void node_cache_unreserve(struct node_cache *nc, uint32_t nr);
 /** A dirty node in a reserved frame, page uninitialised, not held. */
 struct node *node_cache_add(struct node_cache *nc, uint64_t blkno,

@@ -60,9 +60,12 @@ struct op {
 	/* what the last -EAGAIN was about */
 	uint64_t miss_blkno, miss_txg;
 	uint8_t miss_level;
-	/* nodes held so that they stay in the cache, each once */
+	/* nodes that were missing, held until the op's end */
 	struct node **pins;
 	uint32_t nr_pins, cap_pins;
+	/* nodes touched in this run of the body, held, each once */
+	struct node **touched;
+	uint32_t nr_touched, cap_touched;
 	/* nodes that the apply half may make: blocks and frames */
 	uint32_t nr_reserved; /* held now */
 	uint32_t nr_used;     /* taken from it */
@@ -92,6 +95,8 @@ int op_resolve(struct op *op);
 
 /** The border between prepare and apply: 0, or -EAGAIN run again. */
 int op_ready(struct op *op);
+/** The committer only: what was readied is applied; prepare the next thing. */
+void op_again(struct op *op);
 
 /*
  * Notes for the committer, in the apply half only.  A run is what one extent

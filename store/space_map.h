@@ -102,7 +102,10 @@ struct io_batch;
 int space_map_open(struct blkdev *dev, uint64_t pool_id,
 		   const struct superblock *sb, struct space_map **sm);
 void space_map_free(struct space_map *sm);
-/** Called when an allocation finds nothing while frees wait for a commit. */
+/**
+ * Called without locks when an allocation finds nothing: @wait commits what is
+ * open, or returns nonzero when no commit could bring blocks back.
+ */
 void space_map_on_full(struct space_map *sm, int (*wait)(void *arg),
 		       void *arg);
 

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/op.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/node.h"
+#include "store/pool_internal.h"
+#include "store/util.h"
+
+/* beyond a node per put: new roots and upper nodes that split */
+#define SPLITS_EXTRA (NODE_LEVEL_MAX + 2)
+/* a leaf's worth of references dropped one by one, and path notes */
+#define NOTES_BASE 512u
+
+static int reserve_nodes(struct op *op, uint32_t nr)
+{
+	bool committer = op->flags & OP_COMMITTER;
+	unsigned space =
+		op->flags & (OP_USE_RESERVE | OP_COMMITTER) ? SPACE_USE_RESERVE
+							    : 0;
+	int rc = 0;
+
+	while (!node_cache_reserve(op->pool->nc, nr, committer)) {
+		rc = txg_sync(op->pool);
+		if (rc)
+			return rc;
+	}
+	rc = space_map_reserve_nodes(op->pool->sm, nr, space);
+	if (rc)
+		node_cache_unreserve(op->pool->nc, nr);
+	else
+		op->nr_reserved += nr;
+	return rc;
+}
+
+int op_begin(struct op *op, struct pool *pool, uint32_t nr_puts,
+	     unsigned flags)
+{
+	int rc;
+
+	memset(op, 0, sizeof(*op));
+	op->pool = pool;
+	op->flags = flags;
+	if (flags & OP_READ)
+		return 0;
+	if (pool->read_only || pool_failed(pool))
+		return -EROFS;
+	op->nr_splits = nr_puts + SPLITS_EXTRA;
+	op->nr_notes = NOTES_BASE + 4 * nr_puts;
+	if (!(flags & OP_COMMITTER)) {
+		rc = txg_throttle(pool);
+		if (rc)
+			return rc;
+	}
+	rc = txg_reserve_notes(pool, op->nr_notes);
+	if (rc)
+		return rc;
+	rc = reserve_nodes(op, op->nr_splits + NODE_LEVEL_MAX);
+	if (rc)
+		txg_unreserve_notes(pool, op->nr_notes);
+	return rc;
+}
+
+static void drop_touched(struct op *op)
+{
+	for (uint32_t i = 0; i < op->nr_touched; i++)
+		node_cache_put(op->pool->nc, op->touched[i]);
+	op->nr_touched = 0;
+}
+
+static void drop_pins(struct op *op)
+{
+	drop_touched(op);
+	for (uint32_t i = 0; i < op->nr_pins; i++)
+		node_cache_put(op->pool->nc, op->pins[i]);
+	op->nr_pins = 0;
+}
+
+/* Room for one more in an array of held nodes. */
+static int grow(struct node ***nodes, uint32_t nr, uint32_t *cap)
+{
+	struct node **p;
+
+	if (nr < *cap)
+		return 0;
+	p = reallocarray(*nodes, MAX_OF(2 * *cap, 16u), sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	*nodes = p;
+	*cap = MAX_OF(2 * *cap, 16u);
+	return 0;
+}
+
+int op_touch(struct op *op, struct node *n, bool owned)
+{
+	int rc;
+
+	for (uint32_t i = op->nr_touched; i-- > 0;)
+		if (op->touched[i] == n) {
+			node_cache_put(op->pool->nc, n);
+			return 0;
+		}
+	rc = grow(&op->touched, op->nr_touched, &op->cap_touched);
+	if (rc) {
+		node_cache_put(op->pool->nc, n);
+		return rc;
+	}
+	op->touched[op->nr_touched++] = n;
+	if (!owned)
+		op->nr_shadows++;
+	return 0;
+}
+
+void op_end(struct op *op)
+{
+	uint32_t left = op->nr_reserved - op->nr_used;
+
+	drop_pins(op);
+	free(op->pins);
+	free(op->touched);
+	op->pins = op->touched = NULL;
+	op->cap_pins = op->cap_touched = 0;
+	if (op->flags & OP_READ)
+		return;
+	if (left) {
+		node_cache_unreserve(op->pool->nc, left);
+		space_map_unreserve_nodes(op->pool->sm, left);
+	}
+	txg_unreserve_notes(op->pool, op->nr_notes);
+	op->nr_reserved = op->nr_used = 0;
+	op->nr_notes = 0;
+}
+
+void op_enter(struct op *op)
+{
+	struct txg_state *t = &op->pool->txg;
+
+	drop_touched(op);
+	os_rwlock_rdlock(&t->hold);
+	op->group = t->open;
+	op->sealed_txg = __atomic_load_n(&t->sealed_txg, __ATOMIC_ACQUIRE);
+	op->txg = 0;
+	op->nr_shadows = 0;
+	op->ready = false;
+	op->miss_blkno = 0;
+}
+
+void op_leave(struct op *op)
+{
+	os_rwlock_unlock(&op->pool->txg.hold);
+	op->group = NULL;
+	op->ready = false;
+}
+
+void op_stamp(struct op *op)
+{
+	if (!op->txg)
+		op->txg = __atomic_load_n(&op->pool->txg.open_txg,
+					  __ATOMIC_ACQUIRE);
+}
+
+int op_resolve(struct op *op)
+{
+	uint32_t need = op->nr_shadows + op->nr_splits;
+	uint32_t have = op->nr_reserved - op->nr_used;
+	struct node *n;
+	int rc;
+
+	drop_touched(op);
+	op->nr_shadows = 0;
+	if (op->miss_blkno) {
+		rc = node_cache_load(op->pool->nc, op->miss_blkno,
+				     op->miss_txg, op->miss_level, &n);
+		if (rc) {
+			pool_count_error(op->pool);
+			/* nothing to wait for will make this better */
+			return rc == -EAGAIN ? -EIO : rc;
+		}
+		op->miss_blkno = 0;
+		rc = grow(&op->pins, op->nr_pins, &op->cap_pins);
+		if (rc) {
+			node_cache_put(op->pool->nc, n);
+			return rc;
+		}
+		op->pins[op->nr_pins++] = n;
+		return 0;
+	}
+	if (!(op->flags & OP_READ) && have < need)
+		return reserve_nodes(op, need - have);
+	return 0;
+}
+
+int op_ready(struct op *op)
+{
+	op_stamp(op);
+	if (op->flags & OP_COMMITTER) {
+		/* it holds no locks: make sure of a spare chunk */
+		int rc = txg_reserve_notes(op->pool, NOTES_PER_CHUNK);
+
+		if (rc)
+			return rc;
+		txg_unreserve_notes(op->pool, NOTES_PER_CHUNK);
+	}
+	if (op->nr_reserved - op->nr_used < op->nr_shadows + op->nr_splits)
+		return -EAGAIN;
+	op->ready = true;
+	return 0;
+}
+
+void op_again(struct op *op)
+{
+	drop_pins(op);
+	op->nr_shadows = 0;
+	op->ready = false;
+}
+
+/* ---- notes -------------------------------------------------------------- */
+
+static struct note_chunk *chunk_take(struct txg_state *t)
+{
+	struct note_chunk *c;
+
+	os_mutex_lock(&t->lock);
+	c = t->spare;
+	dbs_assert(c);
+	t->spare = c->next;
+	t->nr_spare--;
+	os_mutex_unlock(&t->lock);
+	c->next = NULL;
+	c->nr = 0;
+	return c;
+}
+
+struct note *op_note(struct op *op, enum note_kind kind, uint64_t first,
+		     uint32_t nr)
+{
+	struct txg_group *g = op->group;
+	struct note_chunk *c;
+	struct note *n;
+
+	os_mutex_lock(&g->lock);
+	c = g->last_chunk;
+	if (!c || c->nr == NOTES_PER_CHUNK) {
+		c = chunk_take(&op->pool->txg);
+		if (g->last_chunk)
+			g->last_chunk->next = c;
+		else
+			g->first_chunk = c;
+		g->last_chunk = c;
+	}
+	n = &c->note[c->nr];
+	*n = (struct note){.first = first, .nr = nr, .kind = (uint8_t)kind};
+	c->nr++;
+	g->nr_notes++;
+	os_mutex_unlock(&g->lock);
+	return n;
+}
+
+void op_claim(struct op *op, uint64_t first, uint32_t nr)
+{
+	dbs_assert(op->ready);
+	op_note(op, NOTE_CLAIM, first, nr);
+}
+
+void op_ref(struct op *op, uint64_t first, uint32_t nr)
+{
+	dbs_assert(op->ready);
+	op_note(op, NOTE_REF, first, nr);
+}
+
+void op_unref(struct op *op, uint64_t first, uint32_t nr)
+{
+	dbs_assert(op->ready);
+	op_note(op, NOTE_UNREF, first, nr);
+}
+
+/*
+ * Only this group's committer reads the notes, and only after the group was
+ * sealed, so filling a note in after op_note() is safe.
+ */
+void op_note_shadow(struct op *op, struct node *old)
+{
+	struct note *n = op_note(op, NOTE_SHADOW, old->blkno, 1);
+
+	node_cache_hold(op->pool->nc, old);
+	n->node = old;
+}
+
+void op_note_drop(struct op *op, struct node *node)
+{
+	struct note *n = op_note(op, NOTE_DROP, node->blkno, 1);
+
+	node_cache_hold(op->pool->nc, node);
+	n->node = node;
+}
+
+void op_note_kill(struct op *op, const struct tree_root *root)
+{
+	struct note *n;
+
+	if (!root->blkno)
+		return;
+	n = op_note(op, NOTE_KILL, root->blkno, 1);
+	n->txg = root->txg;
+	n->level = root->level;
+}
+
+struct node *op_new_node(struct op *op, const struct btree *bt)
+{
+	struct txg_group *g = op->group;
+	uint64_t blkno;
+	struct node *n;
+
+	dbs_assert(op->ready && op->nr_used < op->nr_reserved);
+	op->nr_used++;
+	blkno = space_map_take_node(op->pool->sm);
+	n = node_cache_add(op->pool->nc, blkno, op->txg, bt->sticky);
+	op_note(op, NOTE_CLAIM, blkno, 1);
+	os_mutex_lock(&g->lock);
+	list_add_tail(&g->dirty_nodes, &n->dirty_link);
+	g->nr_dirty_nodes++;
+	os_mutex_unlock(&g->lock);
+	return n;
+}
+
+/* ---- reservations that outlive an op ------------------------------------ */
+
+int op_hold(struct pool *pool, uint32_t nr_nodes)
+{
+	struct op op = {.pool = pool};
+
+	if (pool->read_only || pool_failed(pool))
+		return -EROFS;
+	return reserve_nodes(&op, nr_nodes);
+}
+
+void op_unhold(struct pool *pool, uint32_t nr_nodes)
+{
+	node_cache_unreserve(pool->nc, nr_nodes);
+	space_map_unreserve_nodes(pool->sm, nr_nodes);
+}
+
+void op_use_held(struct op *op, uint32_t nr_nodes)
+{
+	op->nr_reserved += nr_nodes;
+}
+
+/* ---- on one dataset ----------------------------------------------------- */
+
+int op_change(struct dataset *ds, uint32_t nr_puts, unsigned flags,
+	      op_body_fn *body, void *arg)
+{
+	struct op op;
+	int rc = op_begin(&op, ds->pool, nr_puts, flags);
+
+	if (rc)
+		return rc;
+	do {
+		op_enter(&op);
+		os_rwlock_wrlock(&ds->lock);
+		rc = dataset_may_change(ds);
+		if (rc == 0)
+			rc = body(&op, ds, arg);
+		if (op.ready && rc == 0)
+			dataset_mark_dirty(&op, ds);
+		os_rwlock_unlock(&ds->lock);
+		op_leave(&op);
+		if (rc == -EAGAIN) {
+			rc = op_resolve(&op);
+			if (rc == 0)
+				rc = -EAGAIN;
+		}
+	} while (rc == -EAGAIN);
+	op_end(&op);
+	return rc;
+}
+
+int op_read(struct dataset *ds, op_body_fn *body, void *arg)
+{
+	struct op op;
+	int rc = op_begin(&op, ds->pool, 0, OP_READ);
+
+	if (rc)
+		return rc;
+	do {
+		op.miss_blkno = 0;
+		os_rwlock_rdlock(&ds->lock);
+		rc = __atomic_load_n(&ds->generation, __ATOMIC_ACQUIRE) ==
+				     UINT64_MAX
+			     ? -ESTALE
+			     : body(&op, ds, arg);
+		os_rwlock_unlock(&ds->lock);
+		if (rc == -EAGAIN) {
+			rc = op_resolve(&op);
+			if (rc == 0)
+				rc = -EAGAIN;
+		}
+	} while (rc == -EAGAIN);
+	op_end(&op);
+	return rc;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Counts: what the committer does with an op's notes.
+ *
+ * A byte a block; 255 says that the count is in the space tree.  That tree
+ * belongs to the committer alone and its nodes are never shared, so changing
+ * it changes no count above 1 and the recursion ends there.
+ *
+ * A count that cannot be read or kept (S5, or no entry for a 255) is taken to
+ * be too large to ever reach 0: blocks leak until a repair, nothing is lost.
+ */
+#include "store/space_map_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "store/btree.h"
+#include "store/util.h"
+
+/* The region's counts in memory, or NULL when damaged. */
+static struct region *counts_of(struct space_map *sm, uint64_t blkno)
+{
+	uint32_t r = region_of(blkno);
+	struct region *reg;
+
+	dbs_assert(r < sm->nr_regions);
+	reg = sm->region[r];
+	if (reg && reg->counts) {
+		reg->used = true;
+		return reg;
+	}
+	if (space_region_load(sm, r))
+		return NULL;
+	return sm->region[r];
+}
+
+static void set_count(struct space_map *sm, struct region *reg, uint64_t blkno,
+		      uint8_t count)
+{
+	uint32_t at = (uint32_t)(blkno % REGION_BLOCKS);
+	struct entry *e = &sm->leaf[region_of(blkno)];
+
+	os_mutex_lock(&sm->count_lock);
+	if (reg->counts->count[at] == 0 && count != 0)
+		e->nr_free--;
+	else if (reg->counts->count[at] != 0 && count == 0)
+		e->nr_free++;
+	reg->counts->count[at] = count;
+	reg->dirty = true;
+	os_mutex_unlock(&sm->count_lock);
+}
+
+static uint8_t get_count(const struct region *reg, uint64_t blkno)
+{
+	return reg->counts->count[blkno % REGION_BLOCKS];
+}
+
+/* Change the item of a large count; the committer may do I/O. */
+static int overflow_read(struct op *op, const struct btree *tree,
+			 uint64_t blkno, uint32_t *count)
+{
+	struct key key = key_of(0, ITEM_OVERFLOW, blkno);
+	struct le32 value;
+	int rc;
+
+	do {
+		rc = btree_get(op, tree, &key, &value, sizeof(value), NULL);
+		if (rc == -EAGAIN) {
+			rc = op_resolve(op);
+			if (rc == 0)
+				rc = -EAGAIN;
+		}
+	} while (rc == -EAGAIN);
+	*count = rc ? 0 : le32_get(value);
+	return rc;
+}
+
+/* @count 0: delete the item. */
+static int overflow_write(struct op *op, struct btree *tree, uint64_t blkno,
+			  uint32_t count)
+{
+	struct key key = key_of(0, ITEM_OVERFLOW, blkno);
+	struct le32 value = le32_of(count);
+	int rc;
+
+	do {
+		rc = btree_touch(op, tree, &key);
+		if (rc == 0)
+			rc = op_ready(op);
+		if (rc == -EAGAIN) {
+			rc = op_resolve(op);
+			if (rc == 0)
+				rc = -EAGAIN;
+		}
+	} while (rc == -EAGAIN);
+	if (rc)
+		return rc;
+	if (count)
+		btree_put(op, tree, &key, &value, sizeof(value));
+	else
+		btree_del(op, tree, &key);
+	op_again(op);
+	return 0;
+}
+
+int space_map_get(struct space_map *sm, uint64_t blkno, uint32_t *count)
+{
+	uint32_t r = region_of(blkno);
+	int rc = 0;
+
+	if (blkno >= sm->nr_blocks)
+		return -EUCLEAN;
+	for (;;) {
+		os_mutex_lock(&sm->lock);
+		os_mutex_lock(&sm->count_lock);
+		if (sm->region[r] && sm->region[r]->counts) {
+			*count = get_count(sm->region[r], blkno);
+			rc = 1;
+		}
+		os_mutex_unlock(&sm->count_lock);
+		os_mutex_unlock(&sm->lock);
+		if (rc)
+			return 0;
+		rc = space_region_load(sm, r);
+		if (rc)
+			return rc;
+	}
+}
+
+void space_map_claim(struct space_map *sm, uint64_t first, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		struct region *reg = counts_of(sm, first + i);
+
+		if (!reg)
+			continue;
+		dbs_assert(get_count(reg, first + i) == 0);
+		set_count(sm, reg, first + i, 1);
+	}
+}
+
+void space_map_inc(struct space_map *sm, struct op *op, struct btree *tree,
+		   uint64_t blkno)
+{
+	struct region *reg = counts_of(sm, blkno);
+	uint32_t count;
+
+	if (!reg)
+		return;
+	count = get_count(reg, blkno);
+	dbs_assert(count > 0);
+	if (count < SPACE_COUNT_MAX) {
+		set_count(sm, reg, blkno, (uint8_t)(count + 1));
+		return;
+	}
+	if (count == SPACE_COUNT_MAX) {
+		/* the byte says 'in the tree' even if the tree fails us */
+		set_count(sm, reg, blkno, SPACE_COUNT_OVERFLOW);
+		overflow_write(op, tree, blkno, SPACE_COUNT_MAX + 1);
+		return;
+	}
+	if (overflow_read(op, tree, blkno, &count) == 0)
+		overflow_write(op, tree, blkno, count + 1);
+}
+
+static void freed_add(struct space_map *sm, uint64_t first, uint32_t nr)
+{
+	struct freed_run *last =
+		sm->nr_freed ? &sm->freed[sm->nr_freed - 1] : NULL;
+
+	__atomic_add_fetch(&sm->nr_deferred, nr, __ATOMIC_ACQ_REL);
+	if (last && last->first + last->nr == first) {
+		last->nr += nr;
+		return;
+	}
+	if (sm->nr_freed == sm->cap_freed) {
+		size_t cap = MAX_OF(2 * sm->cap_freed, (size_t)1024);
+		struct freed_run *f =
+			reallocarray(sm->freed, cap, sizeof(*f));
+
+		if (!f) {
+			/* free on disk, found again at the next open */
+			log_warn("out of memory: freed blocks wait for the next open first=%llu nr=%u",
+				 (unsigned long long)first, nr);
+			return;
+		}
+		sm->freed = f;
+		sm->cap_freed = cap;
+	}
+	sm->freed[sm->nr_freed++] = (struct freed_run){first, nr};
+}
+
+bool space_map_is_last(struct space_map *sm, struct op *op, struct btree *tree,
+		       uint64_t blkno)
+{
+	struct region *reg = counts_of(sm, blkno);
+
+	(void)op;
+	(void)tree;
+	return reg && get_count(reg, blkno) == 1;
+}
+
+bool space_map_dec(struct space_map *sm, struct op *op, struct btree *tree,
+		   uint64_t first, uint32_t nr)
+{
+	struct region *reg = counts_of(sm, first);
+	uint32_t count;
+
+	if (!reg)
+		return false;
+	count = get_count(reg, first);
+	dbs_assert(count > 0);
+	if (count == SPACE_COUNT_OVERFLOW) {
+		if (overflow_read(op, tree, first, &count))
+			return false;
+		if (count > SPACE_COUNT_MAX + 1) {
+			overflow_write(op, tree, first, count - 1);
+		} else if (overflow_write(op, tree, first, 0) == 0) {
+			reg = counts_of(sm, first);
+			if (reg)
+				set_count(sm, reg, first, SPACE_COUNT_MAX);
+		}
+		return false;
+	}
+	if (count > 1) {
+		set_count(sm, reg, first, (uint8_t)(count - 1));
+		return false;
+	}
+	for (uint32_t i = 0; i < nr; i++) {
+		reg = counts_of(sm, first + i);
+		if (!reg)
+			continue;
+		set_count(sm, reg, first + i, 0);
+		freed_add(sm, first + i, 1);
+	}
+	return true;
+}

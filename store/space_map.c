@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The allocator: which blocks may be handed out, and which are taken next.
+ *
+ * Data comes from a cursor that moves through one region after the other, so
+ * that what is written together lies together; nodes come from a stash of
+ * small runs that is filled ahead, so that an apply never looks for space.
+ * The next region is the lowest one that is an eighth free: a pool in a
+ * sparse file stays small.
+ */
+#include "store/space_map_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/csum.h"
+#include "store/util.h"
+
+#define REGION_WORTHWHILE (REGION_BLOCKS / 8)
+#define STASH_CHUNK	  64u
+
+/* Blocks of region @r that exist. */
+static uint32_t region_length(const struct space_map *sm, uint32_t r)
+{
+	uint64_t left = sm->nr_blocks - (uint64_t)r * REGION_BLOCKS;
+
+	return (uint32_t)MIN_OF(left, (uint64_t)REGION_BLOCKS);
+}
+
+/* The counts of a region no txg has written yet. */
+static void counts_init(const struct space_map *sm, uint32_t r,
+			struct space_region *c)
+{
+	uint32_t len = region_length(sm, r);
+
+	memset(c, 0, sizeof(*c));
+	memset(c->count, 1, REGION_RESERVED);
+	memset(c->count + len, 1, REGION_BLOCKS - len);
+}
+
+static int counts_read(struct space_map *sm, uint32_t r,
+		       const struct entry *e, struct space_region *c)
+{
+	uint64_t blkno =
+		(uint64_t)r * REGION_BLOCKS + REGION_SLOT_COUNTS + e->slot;
+	uint32_t nr_free = 0;
+	int rc;
+
+	if (e->flags & SPACE_ENTRY_DAMAGED)
+		return -EUCLEAN;
+	if (e->txg == 0) {
+		counts_init(sm, r, c);
+		return 0;
+	}
+	rc = blkdev_read(sm->dev, c, BLOCK_SIZE, blkno * BLOCK_SIZE);
+	if (rc)
+		return rc;
+	if (le64_get(c->h.csum) != e->csum || le64_get(c->h.txg) != e->txg ||
+	    le32_get(c->h.type) != META_SPACE_REGION ||
+	    le64_get(c->h.pool_id) != sm->pool_id ||
+	    le64_get(c->h.blkno) != blkno ||
+	    csum_of((uint8_t *)c + 8, BLOCK_SIZE - 8, META_SPACE_REGION) !=
+		    e->csum)
+		return -EBADMSG;
+	for (uint32_t i = 0; i < REGION_BLOCKS; i++)
+		nr_free += c->count[i] == 0;
+	for (uint32_t i = 0; i < REGION_RESERVED; i++)
+		if (c->count[i] == 0)
+			return -EUCLEAN;
+	for (uint32_t i = region_length(sm, r); i < REGION_BLOCKS; i++)
+		if (c->count[i] == 0)
+			return -EUCLEAN;
+	return nr_free == e->nr_free ? 0 : -EUCLEAN;
+}
+
+/* Both locks held: what region @r offers is no longer to be had (S5). */
+static void mark_damaged(struct space_map *sm, uint32_t r, int error)
+{
+	struct entry *e = &sm->leaf[r];
+
+	if (!(e->flags & SPACE_ENTRY_DAMAGED)) {
+		log_error("space map region unreadable region=%u error=%d: its free space is lost until repaired",
+			  r, -error);
+		e->flags |= SPACE_ENTRY_DAMAGED;
+		sm->nr_damaged++;
+		if (!sm->region[r])
+			sm->nr_avail -= MIN_OF(sm->nr_avail,
+					       (uint64_t)e->nr_free);
+	}
+}
+
+int space_region_load(struct space_map *sm, uint32_t r)
+{
+	struct space_region *c;
+	struct region *reg;
+	struct entry e;
+	int rc;
+
+	os_mutex_lock(&sm->lock);
+	while (sm->loading[r])
+		os_cond_wait(&sm->loaded, &sm->lock);
+	reg = sm->region[r];
+	os_mutex_lock(&sm->count_lock);
+	e = sm->leaf[r];
+	if (reg)
+		reg->used = true;
+	if (reg && reg->counts) {
+		os_mutex_unlock(&sm->count_lock);
+		os_mutex_unlock(&sm->lock);
+		return 0;
+	}
+	os_mutex_unlock(&sm->count_lock);
+	sm->loading[r] = 1;
+	os_mutex_unlock(&sm->lock);
+
+	c = blkdev_buffer_new(BLOCK_SIZE);
+	if (!reg)
+		reg = calloc(1, sizeof(*reg));
+	rc = c && reg ? counts_read(sm, r, &e, c) : -ENOMEM;
+
+	os_mutex_lock(&sm->lock);
+	os_mutex_lock(&sm->count_lock);
+	if (rc == 0 && !sm->region[r]) {
+		for (uint32_t i = 0; i < REGION_BLOCKS; i++)
+			if (c->count[i] == 0) {
+				reg->bit[i / 64] |= UINT64_C(1) << i % 64;
+				reg->nr_bits++;
+			}
+		reg->max_run = reg->nr_bits;
+		sm->region[r] = reg;
+	} else if (rc && !sm->region[r]) {
+		free(reg);
+		reg = NULL;
+	}
+	if (rc == 0) {
+		reg->counts = c;
+		reg->used = true;
+		sm->nr_counts++;
+	} else {
+		free(c);
+		if (rc != -ENOMEM)
+			mark_damaged(sm, r, rc);
+	}
+	sm->loading[r] = 0;
+	os_cond_broadcast(&sm->loaded);
+	os_mutex_unlock(&sm->count_lock);
+	os_mutex_unlock(&sm->lock);
+	return rc;
+}
+
+/* ---- runs of bits in one region; lock held ------------------------------ */
+
+static bool bit_test(const struct region *reg, uint32_t i)
+{
+	return reg->bit[i / 64] >> i % 64 & 1;
+}
+
+/* First set bit at or after @i, or REGION_BLOCKS. */
+static uint32_t next_set(const struct region *reg, uint32_t i)
+{
+	while (i < REGION_BLOCKS) {
+		uint64_t w = reg->bit[i / 64] >> i % 64;
+
+		if (w)
+			return i + (uint32_t)__builtin_ctzll(w);
+		i = (i / 64 + 1) * 64;
+	}
+	return REGION_BLOCKS;
+}
+
+static uint32_t run_length(const struct region *reg, uint32_t i, uint32_t max)
+{
+	uint32_t n = 0;
+
+	while (n < max && i + n < REGION_BLOCKS && bit_test(reg, i + n))
+		n++;
+	return n;
+}
+
+/*
+ * The first run of @nr bits from @start on, else the longest; its length is
+ * returned, at most @nr.
+ */
+static uint32_t find_run(struct region *reg, uint32_t start, uint32_t nr,
+			 uint32_t *at)
+{
+	uint32_t best = 0, i = start;
+
+	while ((i = next_set(reg, i)) < REGION_BLOCKS) {
+		uint32_t n = run_length(reg, i, nr);
+
+		if (n > best) {
+			best = n;
+			*at = i;
+			if (n == nr)
+				return n;
+		}
+		i += n;
+	}
+	if (start == 0)
+		reg->max_run = best;
+	return best;
+}
+
+static void take_bits(struct space_map *sm, uint32_t r, uint32_t at,
+		      uint32_t nr)
+{
+	struct region *reg = sm->region[r];
+	uint64_t end = (uint64_t)r * REGION_BLOCKS + at + nr;
+
+	for (uint32_t i = at; i < at + nr; i++) {
+		dbs_assert(bit_test(reg, i));
+		reg->bit[i / 64] &= ~(UINT64_C(1) << i % 64);
+	}
+	reg->nr_bits -= nr;
+	sm->nr_avail -= nr;
+	if (end > sm->high_water)
+		sm->high_water = end;
+}
+
+static void give_bits(struct space_map *sm, uint64_t first, uint32_t nr)
+{
+	while (nr > 0) {
+		struct region *reg = sm->region[region_of(first)];
+		uint32_t at = (uint32_t)(first % REGION_BLOCKS);
+
+		dbs_assert(reg);
+		dbs_assert(!bit_test(reg, at));
+		reg->bit[at / 64] |= UINT64_C(1) << at % 64;
+		reg->nr_bits++;
+		reg->max_run = REGION_BLOCKS;
+		sm->nr_avail++;
+		first++;
+		nr--;
+	}
+}
+
+/* ---- choosing a region -------------------------------------------------- */
+
+static bool region_may_have(struct space_map *sm, uint32_t r, uint32_t want,
+			    uint32_t run)
+{
+	struct region *reg = sm->region[r];
+
+	if (sm->leaf[r].flags & SPACE_ENTRY_DAMAGED)
+		return false;
+	if (reg)
+		return reg->nr_bits >= want && reg->max_run >= run;
+	return sm->leaf[r].nr_free >= want;
+}
+
+/*
+ * Find a run of @nr in some region and take it; @nr may come out shorter.
+ * Called with the lock, which is dropped while a region is read.
+ */
+static int take_run(struct space_map *sm, uint32_t *cursor, uint32_t *block,
+		    uint32_t nr, uint64_t *first, uint32_t *got)
+{
+	/* a run at least this long is good enough in the current region */
+	uint32_t enough = MIN_OF(nr, RECORD_BLOCKS_MAX), at = 0, n;
+	uint32_t wants[2] = {REGION_WORTHWHILE, 1};
+	uint32_t best_r = 0, best = 0;
+
+again:
+	if (*cursor < sm->nr_regions && sm->region[*cursor]) {
+		struct region *reg = sm->region[*cursor];
+
+		n = find_run(reg, *block, nr, &at);
+		if (n < enough && *block > 0 && reg->max_run >= enough)
+			n = find_run(reg, 0, nr, &at);
+		if (n >= enough) {
+			take_bits(sm, *cursor, at, n);
+			*block = at + n;
+			*first = (uint64_t)*cursor * REGION_BLOCKS + at;
+			*got = n;
+			return 0;
+		}
+	}
+	for (unsigned pass = 0; pass < 2; pass++)
+		for (uint32_t r = 0; r < sm->nr_regions; r++) {
+			if (!region_may_have(sm, r, MAX_OF(wants[pass], enough),
+					     enough))
+				continue;
+			if (!sm->region[r]) {
+				os_mutex_unlock(&sm->lock);
+				/* a damaged one marks itself */
+				n = (uint32_t)-space_region_load(sm, r);
+				os_mutex_lock(&sm->lock);
+				if (n == ENOMEM)
+					return -ENOMEM;
+			}
+			if (!sm->region[r])
+				continue;
+			*cursor = r;
+			*block = 0;
+			if (sm->region[r]->max_run >= enough &&
+			    find_run(sm->region[r], 0, nr, &at) >= enough)
+				goto again;
+		}
+	/* nowhere is a run that long: the longest of all, then */
+	for (uint32_t r = 0; r < sm->nr_regions; r++)
+		if (sm->region[r] && sm->region[r]->nr_bits > 0) {
+			n = find_run(sm->region[r], 0, nr, &at);
+			if (n > best) {
+				best = n;
+				best_r = r;
+			}
+		}
+	for (uint32_t r = 0; best == 0 && r < sm->nr_regions; r++)
+		if (!sm->region[r] && region_may_have(sm, r, 1, 0)) {
+			os_mutex_unlock(&sm->lock);
+			n = (uint32_t)-space_region_load(sm, r);
+			os_mutex_lock(&sm->lock);
+			if (n == ENOMEM)
+				return -ENOMEM;
+			goto again;
+		}
+	if (best == 0)
+		return -ENOSPC;
+	*got = find_run(sm->region[best_r], 0, nr, &at);
+	take_bits(sm, best_r, at, *got);
+	*first = (uint64_t)best_r * REGION_BLOCKS + at;
+	return 0;
+}
+
+int space_map_alloc(struct space_map *sm, uint32_t nr, uint64_t *first,
+		    uint32_t *got)
+{
+	int rc;
+
+	dbs_assert(nr > 0 && nr <= SPACE_MAP_MAX_RUN);
+	for (unsigned try = 0;; try++) {
+		os_mutex_lock(&sm->lock);
+		if (sm->nr_avail < sm->nr_reserve + nr)
+			rc = -ENOSPC;
+		else
+			rc = take_run(sm, &sm->cursor, &sm->cursor_block, nr,
+				      first, got);
+		os_mutex_unlock(&sm->lock);
+		/* what was freed a moment ago comes back with the commit */
+		if (rc != -ENOSPC || try >= 2 || !sm->wait_full ||
+		    sm->wait_full(sm->wait_arg))
+			return rc;
+	}
+}
+
+void space_map_unalloc(struct space_map *sm, uint64_t first, uint32_t nr)
+{
+	os_mutex_lock(&sm->lock);
+	give_bits(sm, first, nr);
+	os_mutex_unlock(&sm->lock);
+}
+
+void space_map_on_full(struct space_map *sm, int (*wait)(void *arg), void *arg)
+{
+	sm->wait_full = wait;
+	sm->wait_arg = arg;
+}
+
+/* ---- blocks for nodes --------------------------------------------------- */
+
+int space_map_reserve_nodes(struct space_map *sm, uint32_t nr, unsigned flags)
+{
+	/* ordinary ops leave half of the reserve to those that free space */
+	uint64_t keep = flags & SPACE_USE_RESERVE ? 0 : sm->nr_reserve / 2;
+	int rc = 0;
+
+	os_mutex_lock(&sm->lock);
+	while (sm->stash_blocks - sm->stash_reserved < nr && rc == 0) {
+		uint64_t first;
+		uint32_t got, block = 0;
+
+		if (sm->nr_avail < keep + STASH_CHUNK && keep > 0) {
+			rc = -ENOSPC;
+		} else if (sm->nr_stash == STASH_RUNS) {
+			rc = -ENOSPC;
+		} else {
+			rc = take_run(sm, &sm->node_cursor, &block,
+				      (uint32_t)MIN_OF((uint64_t)STASH_CHUNK,
+						       MAX_OF(sm->nr_avail,
+							      (uint64_t)1)),
+				      &first, &got);
+			if (rc == 0 && sm->nr_stash == STASH_RUNS) {
+				give_bits(sm, first, got);
+				rc = -ENOSPC;
+			} else if (rc == 0) {
+				sm->stash[sm->nr_stash++] =
+					(struct freed_run){first, got};
+				sm->stash_blocks += got;
+			}
+		}
+	}
+	if (rc == 0)
+		sm->stash_reserved += nr;
+	os_mutex_unlock(&sm->lock);
+	return rc;
+}
+
+void space_map_unreserve_nodes(struct space_map *sm, uint32_t nr)
+{
+	os_mutex_lock(&sm->lock);
+	dbs_assert(sm->stash_reserved >= nr);
+	sm->stash_reserved -= nr;
+	os_mutex_unlock(&sm->lock);
+}
+
+uint64_t space_map_take_node(struct space_map *sm)
+{
+	struct freed_run *run;
+	uint64_t blkno;
+
+	os_mutex_lock(&sm->lock);
+	dbs_assert(sm->stash_reserved > 0 && sm->nr_stash > 0);
+	/* the oldest chunk first keeps neighbours together */
+	run = &sm->stash[0];
+	blkno = run->first++;
+	sm->stash_blocks--;
+	sm->stash_reserved--;
+	if (--run->nr == 0) {
+		sm->nr_stash--;
+		memmove(sm->stash, sm->stash + 1,
+			sm->nr_stash * sizeof(sm->stash[0]));
+	}
+	os_mutex_unlock(&sm->lock);
+	return blkno;
+}
+
+/* ---- after the commit --------------------------------------------------- */
+
+/* counts kept in memory: 32 MiB, enough for 126 GiB of pool */
+#define COUNTS_KEPT 8192u
+
+static void thin_out_counts(struct space_map *sm)
+{
+	os_mutex_lock(&sm->lock);
+	os_mutex_lock(&sm->count_lock);
+	for (uint32_t r = 0;
+	     r < sm->nr_regions && sm->nr_counts > COUNTS_KEPT; r++) {
+		struct region *reg = sm->region[r];
+
+		if (!reg || !reg->counts || reg->dirty || sm->loading[r])
+			continue;
+		if (reg->used) {
+			reg->used = false;
+			continue;
+		}
+		free(reg->counts);
+		reg->counts = NULL;
+		sm->nr_counts--;
+	}
+	os_mutex_unlock(&sm->count_lock);
+	os_mutex_unlock(&sm->lock);
+}
+
+void space_map_committed(struct space_map *sm)
+{
+	os_mutex_lock(&sm->lock);
+	for (size_t i = 0; i < sm->nr_freed; i++)
+		give_bits(sm, sm->freed[i].first, sm->freed[i].nr);
+	os_mutex_unlock(&sm->lock);
+	__atomic_store_n(&sm->nr_deferred, 0, __ATOMIC_RELEASE);
+	sm->nr_freed = 0;
+	if (sm->nr_counts > COUNTS_KEPT)
+		thin_out_counts(sm);
+}
+
+void space_map_stat(struct space_map *sm, struct space_map_stat *st)
+{
+	memset(st, 0, sizeof(*st));
+	os_mutex_lock(&sm->lock);
+	st->nr_blocks = sm->nr_blocks;
+	st->nr_free = sm->nr_avail + sm->stash_blocks - sm->stash_reserved;
+	st->nr_reserve = sm->nr_reserve;
+	st->high_water = sm->high_water;
+	for (uint32_t r = 0; r < sm->nr_regions; r++)
+		if (sm->region[r])
+			st->memory += sizeof(struct region);
+	os_mutex_lock(&sm->count_lock);
+	st->nr_damaged = sm->nr_damaged;
+	st->memory += (uint64_t)sm->nr_counts * BLOCK_SIZE +
+		      (uint64_t)sm->nr_regions *
+			      (sizeof(struct entry) + sizeof(void *));
+	os_mutex_unlock(&sm->count_lock);
+	os_mutex_unlock(&sm->lock);
+	st->nr_deferred = __atomic_load_n(&sm->nr_deferred, __ATOMIC_ACQUIRE);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * space_map_internal.h - shared by space_map*.c
+ */
+#ifndef DBS_STORE_SPACE_MAP_INTERNAL_H
+#define DBS_STORE_SPACE_MAP_INTERNAL_H
+
+#include "store/os.h"
+#include "store/space_map.h"
+
+#define REGION_WORDS (REGION_BLOCKS / 64)
+_Static_assert(REGION_WORDS * 64 == REGION_BLOCKS, "whole words");
+
+/* One region in memory. */
+struct region {
+	/* under lock; built once, kept (S1) */
+	uint64_t bit[REGION_WORDS]; /* set: may be handed out */
+	uint32_t nr_bits;
+	uint32_t max_run; /* no run of set bits is longer */
+	/* under count_lock */
+	struct space_region *counts; /* NULL: not in memory */
+	bool dirty; /* counts differ from the current slot */
+	bool used;  /* since counts were last thinned out */
+};
+
+/* space_entry in memory */
+struct entry {
+	uint64_t csum, txg;
+	uint32_t nr_free;
+	uint8_t slot, flags;
+	bool dirty; /* index entries: what is below changed */
+};
+
+struct freed_run {
+	uint64_t first;
+	uint32_t nr;
+};
+
+#define STASH_RUNS 4096u
+
+struct space_map {
+	/* immutable */
+	struct blkdev *dev;
+	uint64_t pool_id;
+	int (*wait_full)(void *arg);
+	void *wait_arg;
+
+	/* under lock, the allocator's */
+	struct os_mutex lock;
+	struct os_cond loaded;
+	uint64_t nr_blocks;   /* changed by grow, with count_lock too */
+	uint32_t nr_regions;  /* the same */
+	struct region **region; /* NULL: never looked at */
+	uint8_t *loading;	/* a thread is reading it */
+	uint64_t nr_avail; /* may be handed out: bits, or entries' nr_free */
+	uint64_t nr_reserve;
+	uint64_t high_water;
+	uint32_t cursor; /* region data comes from */
+	uint32_t cursor_block;
+	uint32_t node_cursor;
+	/* single blocks for nodes: taken from the bits, in runs */
+	struct freed_run stash[STASH_RUNS];
+	uint32_t nr_stash;	/* runs */
+	uint64_t stash_blocks;	/* blocks in them */
+	uint64_t stash_reserved;
+
+	/* under count_lock, the committer's */
+	struct os_mutex count_lock;
+	struct entry *leaf;   /* one a region */
+	struct entry *index1; /* one a level-1 block */
+	struct entry index2[SPACE_INDEX2_MAX];
+	uint32_t nr_index1, nr_index2;
+	uint32_t nr_counts; /* regions with counts in memory */
+	uint32_t nr_damaged;
+
+	/* the committer only */
+	struct freed_run *freed; /* in the group being committed */
+	size_t nr_freed, cap_freed;
+
+	/* atomic */
+	uint64_t nr_deferred;
+};
+
+static inline uint32_t region_of(uint64_t blkno)
+{
+	return (uint32_t)(blkno / REGION_BLOCKS);
+}
+
+/** Have region @r's free map and counts in memory; may do I/O, no locks held.
+ * Errors: -EUCLEAN, -EIO damaged; -ENOMEM */
+int space_region_load(struct space_map *sm, uint32_t r);
+
+#endif
