@@ -13,7 +13,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include <jansson.h>
 
@@ -45,23 +44,6 @@ int client_call_once(const struct invocation *inv, const char *pool,
 /** The path of the pool that client_open() would choose, not connected. */
 int client_default_path(const struct invocation *inv, const char *pool,
 			char **path);
-
-/* ---- daemons ------------------------------------------------------------------ */
-
-/** What a daemon's ping says; NULL if none answers on @socket. */
-json_t *daemon_ping(const char *socket);
-/** Pings of all daemons in CTL_RUN_DIR, each with "socket": a JSON array. */
-json_t *daemon_list(void);
-/** The ping of the daemon that has the pool in file @path, or NULL. */
-json_t *daemon_of_pool(const char *path);
-/** The ping of the daemon whose mount is on @dir, or NULL. */
-json_t *daemon_of_dir(const char *dir);
-
-/**
- * Connect to @socket and send 'shutdown'; with CTL_OK @fd (closed at the
- * daemon's end of work) and the daemon's @pid are set.
- */
-int daemon_shutdown(const char *socket, bool lazy, int *fd, pid_t *pid);
 
 /** Say that the pool on @path cannot be used; returns the exit code. */
 int fail_pool(const char *path, int err, const struct store_error *error);

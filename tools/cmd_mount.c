@@ -16,6 +16,7 @@
 
 #include "store/store.h"
 #include "tools/client.h"
+#include "tools/daemon.h"
 #include "tools/host.h"
 #include "tools/out.h"
 

@@ -13,6 +13,7 @@
 
 #include "store/store.h"
 #include "tools/client.h"
+#include "tools/daemon.h"
 #include "tools/out.h"
 
 /* ---- create ------------------------------------------------------------------ */

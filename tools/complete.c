@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "tools/client.h"
+#include "tools/daemon.h"
 #include "tools/out.h"
 
 static void offer(const char *word, const char *candidate)

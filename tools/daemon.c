@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/daemon.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "store/store.h"
+#include "tools/out.h"
+
+/* A daemon that works answers a ping at once. */
+#define PING_TIMEOUT_MS 5000
+
+/* ---- the socket --------------------------------------------------------------- */
+
+int daemon_connect(const char *path)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd, err;
+
+	if (strlen(path) >= sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(addr.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+int fail_socket(const char *path, int err)
+{
+	if (err == -EACCES || err == -EPERM)
+		return fail(CTL_NOT_PERMITTED, "socket '%s': %s", path,
+			    strerror(-err));
+	if (err == -ECONNREFUSED)
+		return fail(CTL_UNREACHABLE,
+			    "socket '%s' is stale: no daemon listens there any "
+			    "more; run 'dbs mount' again",
+			    path);
+	return fail(CTL_UNREACHABLE, "no daemon answers on '%s': %s", path,
+		    strerror(-err));
+}
+
+static int send_all(int fd, const char *text, size_t len)
+{
+	while (len) {
+		ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		text += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* One line, without its newline; the caller frees. */
+static int receive_line(int fd, char **line)
+{
+	size_t len = 0, cap = 0;
+	char *buf = NULL, *end = NULL;
+
+	while (!end) {
+		ssize_t n;
+
+		if (cap - len < 2) {
+			char *more = realloc(buf, cap = cap ? 2 * cap : 4096);
+
+			if (!more)
+				goto nomem;
+			buf = more;
+		}
+		n = recv(fd, buf + len, cap - len - 1, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			int err = n ? -errno : -ECONNRESET;
+
+			free(buf);
+			return err;
+		}
+		end = memchr(buf + len, '\n', (size_t)n);
+		len += (size_t)n;
+		buf[len] = '\0';
+	}
+	*end = '\0';
+	*line = buf;
+	return 0;
+nomem:
+	free(buf);
+	return -ENOMEM;
+}
+
+int daemon_exchange(int fd, json_t *request, json_t **answer)
+{
+	char *text = json_dumps(request, JSON_COMPACT), *line = NULL;
+	size_t len = text ? strlen(text) : 0;
+	int err = -ENOMEM;
+
+	json_decref(request);
+	if (!text)
+		return err;
+	if (len + 1 > CTL_REQUEST_MAX) {
+		free(text);
+		return -E2BIG;
+	}
+	text[len] = '\n'; /* json_dumps' NUL is not needed any more */
+	err = send_all(fd, text, len + 1);
+	free(text);
+	if (!err)
+		err = receive_line(fd, &line);
+	if (err)
+		return err;
+	*answer = json_loads(line, 0, NULL);
+	free(line);
+	if (!json_is_object(*answer)) {
+		json_decref(*answer);
+		return -EPROTO;
+	}
+	return 0;
+}
+
+json_t *daemon_request(const char *command, json_t *arguments)
+{
+	return json_pack("{s:i, s:s, s:o}", "v", CTL_VERSION, "command",
+			 command, "arguments",
+			 arguments ? arguments : json_object());
+}
+
+/* ---- daemons --------------------------------------------------------------------- */
+
+json_t *daemon_ping(const char *socket)
+{
+	struct timeval tv = {.tv_sec = PING_TIMEOUT_MS / 1000};
+	json_t *answer = NULL, *result;
+	int fd = daemon_connect(socket);
+
+	if (fd < 0)
+		return NULL;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+	if (daemon_exchange(fd, daemon_request("ping", NULL), &answer))
+		answer = NULL;
+	close(fd);
+	result = json_incref(json_object_get(answer, "result"));
+	json_decref(answer);
+	if (result)
+		json_object_set_new(result, "socket", json_string(socket));
+	return result;
+}
+
+json_t *daemon_list(void)
+{
+	json_t *list = json_array();
+	struct dirent **names;
+	char path[PATH_MAX];
+	int nr = scandir(CTL_RUN_DIR, &names, NULL, alphasort);
+
+	for (int i = 0; i < nr; i++) {
+		json_t *ping = NULL;
+
+		snprintf(path, sizeof(path), "%s/%s", CTL_RUN_DIR,
+			 names[i]->d_name);
+		if (names[i]->d_type == DT_SOCK)
+			ping = daemon_ping(path);
+		if (ping)
+			json_array_append_new(list, ping);
+		free(names[i]);
+	}
+	if (nr >= 0)
+		free(names);
+	return list;
+}
+
+static bool same_file(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	if (stat(a, &x) || stat(b, &y))
+		return false;
+	if (S_ISBLK(x.st_mode) && S_ISBLK(y.st_mode))
+		return x.st_rdev == y.st_rdev;
+	return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+json_t *daemon_of_pool(const char *path)
+{
+	struct pool_stat st;
+	char socket[PATH_MAX];
+	json_t *ping;
+
+	if (pool_probe(path, &st, NULL) ||
+	    ctl_socket_path(st.uuid, socket, sizeof(socket)))
+		return NULL;
+	ping = daemon_ping(socket);
+	/* a copy of a pool's file has its UUID too */
+	if (ping && !same_file(out_get_text(ping, "path"), path)) {
+		json_decref(ping);
+		ping = NULL;
+	}
+	return ping;
+}
+
+json_t *daemon_by(const char *key, const char *value)
+{
+	json_t *list = daemon_list(), *ping, *found = NULL;
+	size_t i;
+
+	json_array_foreach(list, i, ping)
+	{
+		const char *have = out_get_text(ping, key);
+
+		if (!found && !strcmp(have, value))
+			found = json_incref(ping);
+	}
+	json_decref(list);
+	return found;
+}
+
+json_t *daemon_of_dir(const char *dir)
+{
+	return daemon_by("mountpoint", dir);
+}
+
+static pid_t peer_of(int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+		return 0;
+	return cred.pid;
+}
+
+int daemon_check(json_t *answer, json_t **result)
+{
+	const char *text = out_get_text(answer, "error");
+	int code;
+
+	if (json_is_true(json_object_get(answer, "ok"))) {
+		*result = json_incref(json_object_get(answer, "result"));
+		json_decref(answer);
+		if (!*result)
+			return fail(CTL_FAILED, "an answer without a result");
+		return CTL_OK;
+	}
+	code = (int)json_integer_value(json_object_get(answer, "code"));
+	fail(code, "%s", *text ? text : "failed, and did not say why");
+	json_decref(answer);
+	return code ? code : CTL_FAILED;
+}
+
+int daemon_shutdown(const char *socket, bool lazy, int *fd, pid_t *pid)
+{
+	json_t *answer = NULL, *result;
+	int err, code;
+
+	*fd = daemon_connect(socket);
+	if (*fd < 0)
+		return fail_socket(socket, *fd);
+	*pid = peer_of(*fd);
+	err = daemon_exchange(
+		*fd,
+		daemon_request("shutdown", json_pack("{s:b}", "lazy", lazy)),
+		&answer);
+	if (err)
+		code = fail_socket(socket, err);
+	else
+		code = daemon_check(answer, &result);
+	if (code != CTL_OK) {
+		close(*fd);
+		return code;
+	}
+	json_decref(result);
+	return CTL_OK;
+}
