@@ -1,0 +1,220 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2154,SC2030,SC2031,SC2217,SC2016
+
+load lib
+
+setup()
+{
+	setup_dir
+	can_mount
+	"$DBS" pool create "$POOL" --size 128M --sparse --name "t$$"
+	export DBS_POOL=$POOL
+}
+teardown() { teardown_dir; }
+
+daemon_pid() { json .pid "$DBS" mount "$POOL" "$MNT"; }
+
+@test "mount returns when the mount works, umount when the pool is free" {
+	"$DBS" create a
+	pid=$(daemon_pid)
+	[ -d "$MNT/a" ]
+	echo hello >"$MNT/a/file"
+	kill -0 "$pid"
+	"$DBS" umount "$MNT"
+	[ ! -e "/proc/$pid" ]
+	[ -z "$(ls -A "$MNT")" ]
+	"$DBS" pool check "$POOL"
+	"$DBS" mount "$POOL" "$MNT"
+	[ "$(cat "$MNT/a/file")" = hello ]
+	"$DBS" umount "$MNT"
+}
+
+@test "pool list shows it" {
+	"$DBS" mount "$POOL" "$MNT"
+	[ "$(json ".items[] | select(.mountpoint == \"$MNT\") | .path" \
+		"$DBS" pool list)" = "$POOL" ]
+	run "$DBS" pool list
+	[[ $output == *"$MNT"* ]]
+	[ "$(json .path "$DBS" pool info --pool "t$$")" = "$POOL" ]
+	"$DBS" umount "$MNT"
+}
+
+@test "bad mountpoints" {
+	fails 3 "does not exist" "$DBS" mount "$POOL" "$T/none"
+	: >"$T/file"
+	fails 2 "not a directory" "$DBS" mount "$POOL" "$T/file"
+	mkdir "$T/full"
+	: >"$T/full/x"
+	fails 4 "not empty" "$DBS" mount "$POOL" "$T/full"
+	"$DBS" mount "$POOL" "$MNT"
+	"$DBS" pool create "$T/two" --size 64M --sparse
+	fails 4 "already mounted on '$MNT'" "$DBS" mount "$T/two" "$MNT"
+	mkdir "$T/other"
+	fails 4 "already mounted on '$MNT'" "$DBS" mount "$POOL" "$T/other"
+	"$DBS" umount "$MNT"
+	fails 3 "no pool is mounted" "$DBS" umount "$MNT"
+	fails 3 "" "$DBS" umount "$T/none"
+	fails 3 "no pool is mounted" "$DBS" umount /proc
+}
+
+@test "bad pools" {
+	echo text >"$T/text"
+	fails 2 "not a pool" "$DBS" mount "$T/text" "$MNT"
+	fails 3 "No such file" "$DBS" mount "$T/none" "$MNT"
+	truncate -s 30M "$POOL"
+	fails 2 "truncated" "$DBS" mount "$POOL" "$MNT"
+	[ -z "$(ls -A "$MNT")" ]
+	run grep -F "$MNT" /proc/self/mountinfo
+	[ "$status" -ne 0 ]
+}
+
+@test "umount of a busy mount names who holds it" {
+	"$DBS" create a
+	pid=$(daemon_pid)
+	echo x >"$MNT/a/file"
+	sleep 300 <"$MNT/a/file" &
+	local holder=$!
+	fails 4 "busy: used by .*sleep \(pid $holder\)" "$DBS" umount "$MNT"
+	(cd "$MNT/a" && fails 4 "busy" "$DBS" umount "$MNT")
+	[ -e "$MNT/a/file" ]
+	"$DBS" umount --lazy "$MNT"
+	run grep -F "$MNT" /proc/self/mountinfo
+	[ "$status" -ne 0 ]
+	kill "$holder"
+	wait "$holder" || true
+	for _ in {1..100}; do
+		[ -e "/proc/$pid" ] || break
+		sleep 0.1
+	done
+	[ ! -e "/proc/$pid" ]
+	"$DBS" pool check "$POOL"
+}
+
+@test "a killed daemon: mount replaces its dead mount" {
+	"$DBS" create a
+	pid=$(daemon_pid)
+	echo kept >"$MNT/a/file"
+	"$DBS" sync
+	kill -KILL "$pid"
+	while [ -e "/proc/$pid" ]; do sleep 0.02; done
+	# the pool's file can be opened; what names the mount cannot be used
+	"$DBS" list
+	fails 69 "no daemon answers for the mount on '$MNT'" \
+		"$DBS" list --pool "$MNT"
+	run --separate-stderr "$DBS" mount "$POOL" "$MNT"
+	[ "$status" -eq 0 ]
+	[ "$(cat "$MNT/a/file")" = kept ]
+	[ "$(grep -cF " $MNT " /proc/self/mountinfo)" = 1 ]
+	check_unmount_after_kill
+}
+
+check_unmount_after_kill()
+{
+	local pid
+
+	pid=$(json .pid "$DBS" pool list | head -n 1) || true
+	pid=$("$DBS" pool list --json |
+		jq -r ".items[] | select(.mountpoint == \"$MNT\") | .pid")
+	kill -KILL "$pid"
+	while [ -e "/proc/$pid" ]; do sleep 0.02; done
+	"$DBS" umount "$MNT"
+	run grep -F "$MNT" /proc/self/mountinfo
+	[ "$status" -ne 0 ]
+	"$DBS" pool check "$POOL"
+}
+
+@test "a stale socket is told, and mount replaces it" {
+	pid=$("$DBS" mount --socket "$T/s.sock" --json "$POOL" "$MNT" |
+		jq -r .pid) || true
+	[ -S "$T/s.sock" ]
+	"$DBS" list --socket "$T/s.sock"
+	pid=$("$DBS" list --socket "$T/s.sock" --json >/dev/null &&
+		fuser "$POOL" 2>/dev/null | tr -d ' ') || true
+	[ -n "$pid" ] || skip "no fuser(1)"
+	kill -KILL "$pid"
+	while [ -e "/proc/$pid" ]; do sleep 0.02; done
+	fails 69 "stale" "$DBS" list --socket "$T/s.sock"
+	"$DBS" mount --socket "$T/s.sock" "$POOL" "$MNT"
+	"$DBS" list --socket "$T/s.sock"
+	"$DBS" umount "$MNT"
+}
+
+@test "a pool in use is refused with the pid that has it" {
+	pid=$(daemon_pid)
+	cp --sparse=always "$POOL" "$T/copy"
+	# a copy has the same UUID, but is not what is mounted
+	fails 2 "" "$DBS" get none --pool "$T/copy" || true
+	fails 4 "in use.*$pid" "$DBS" pool check "$POOL"
+	fails 4 "$pid" "$DBS" pool create "$POOL" --size 64M --force --yes
+	"$DBS" umount "$MNT"
+}
+
+@test "a block device: a pool on it, and one that is in use" {
+	command -v losetup >/dev/null || skip "no losetup"
+	truncate -s 128M "$T/disk"
+	dev=$(losetup --find --show "$T/disk") || skip "no loop devices"
+	"$DBS" pool create "$dev"
+	fails 4 "" "$DBS" pool create "$dev"
+	"$DBS" mount "$dev" "$MNT"
+	"$DBS" create a --pool "$dev"
+	[ -d "$MNT/a" ]
+	fails 4 "" "$DBS" pool create "$dev" --force --yes
+	"$DBS" umount "$MNT"
+	"$DBS" pool check "$dev"
+	if mkfs.ext4 -qF "$dev" 2>/dev/null; then
+		mkdir "$T/ext4"
+		mount "$dev" "$T/ext4"
+		fails 4 "" "$DBS" pool create "$dev" --force --yes
+		fails 2 "not a pool" "$DBS" list --pool "$dev" ||
+			fails 4 "" "$DBS" list --pool "$dev"
+		umount "$T/ext4"
+	fi
+	losetup -d "$dev"
+}
+
+@test "a host without FUSE is told so" {
+	unshare --mount true 2>/dev/null || skip "no mount namespaces"
+	run --separate-stderr unshare --mount sh -c '
+		mount -t tmpfs tmpfs /dev && exec "$0" mount "$1" "$2"' \
+		"$DBS" "$POOL" "$MNT"
+	[ "$status" -eq 2 ]
+	[[ $stderr == *"no FUSE: /dev/fuse is missing"* ]]
+}
+
+@test "a full disk under a sparse pool harms nothing that was acknowledged" {
+	mkdir "$T/small"
+	mount -t tmpfs -o size=100M tmpfs "$T/small"
+	"$DBS" pool create "$T/small/pool" --size 300M --sparse
+	export DBS_POOL=$T/small/pool
+	"$DBS" create a
+	"$DBS" mount "$T/small/pool" "$MNT"
+	head -c 5M /dev/urandom >"$MNT/a/kept"
+	sum=$(md5sum <"$MNT/a/kept")
+	"$DBS" sync
+	run dd if=/dev/urandom of="$MNT/a/big" bs=1M count=200 conv=fsync
+	[ "$status" -ne 0 ]
+	[ "$(md5sum <"$MNT/a/kept")" = "$sum" ]
+	"$DBS" umount "$MNT" || "$DBS" umount --lazy "$MNT"
+	"$DBS" mount "$T/small/pool" "$MNT" || true
+	[ "$(md5sum <"$MNT/a/kept")" = "$sum" ]
+	"$DBS" umount "$MNT"
+	"$DBS" pool check "$T/small/pool"
+	umount "$T/small"
+}
+
+@test "foreground, and SIGTERM" {
+	"$DBS" mount --foreground "$POOL" "$MNT" 2>"$T/log" &
+	local pid=$!
+	for _ in {1..100}; do
+		! grep -qF " $MNT " /proc/self/mountinfo || break
+		sleep 0.05
+	done
+	"$DBS" create a
+	[ -d "$MNT/a" ]
+	kill -TERM "$pid"
+	wait "$pid"
+	run grep -F " $MNT " /proc/self/mountinfo
+	[ "$status" -ne 0 ]
+	"$DBS" pool check "$POOL"
+}

@@ -1,0 +1,163 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2154
+
+load lib
+
+setup() { setup_dir; }
+teardown() { teardown_dir; }
+
+@test "pool create makes a file of the size, allocated" {
+	run "$DBS" pool create "$POOL" --size 128M --name main
+	[ "$status" -eq 0 ]
+	[[ $output == *"pool 'main' of 128M"* ]]
+	[ "$(stat -c %s "$POOL")" -eq $((128 << 20)) ]
+	[ $(($(stat -c '%b * %B' "$POOL"))) -ge $((127 << 20)) ]
+	"$DBS" pool check "$POOL"
+}
+
+@test "pool create --sparse does not allocate it" {
+	"$DBS" pool create "$POOL" --size 1G --sparse
+	[ "$(stat -c %s "$POOL")" -eq $((1 << 30)) ]
+	[ $(($(stat -c '%b * %B' "$POOL"))) -lt $((300 << 20)) ]
+}
+
+@test "pool create refuses bad sizes and names" {
+	fails 64 "needs --size" "$DBS" pool create "$POOL"
+	fails 64 "'12Q' is not a size" "$DBS" pool create "$POOL" --size 12Q
+	fails 64 "is not a size" "$DBS" pool create "$POOL" --size -5G
+	fails 64 "is not a size" "$DBS" pool create "$POOL" --size 1e9
+	fails 64 "too small" "$DBS" pool create "$POOL" --size 4M
+	fails 64 "pool name '-x'" "$DBS" pool create "$POOL" --size 64M --name=-x
+	[ ! -e "$POOL" ]
+}
+
+@test "pool create harms no file without --force, and asks with it" {
+	echo precious >"$POOL"
+	fails 4 "exists" "$DBS" pool create "$POOL" --size 64M
+	fails 64 "destroys file '$POOL'.*give --yes" \
+		"$DBS" pool create "$POOL" --size 64M --force </dev/null
+	[ "$(cat "$POOL")" = precious ]
+	run "$DBS" pool create "$POOL" --size 64M --force --dry-run
+	[[ $output == "destroys file '$POOL'"* ]]
+	[ "$(cat "$POOL")" = precious ]
+	"$DBS" pool create "$POOL" --size 64M --force --yes
+	"$DBS" pool check "$POOL"
+	run "$DBS" pool create "$POOL" --size 64M --force --dry-run
+	[[ $output == "destroys pool 'pool'"* ]]
+}
+
+@test "pool create leaves nothing where the disk is full" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	mkdir "$T/small"
+	mount -t tmpfs -o size=80M tmpfs "$T/small"
+	fails 6 "" "$DBS" pool create "$T/small/pool" --size 256M
+	[ ! -e "$T/small/pool" ]
+	umount "$T/small"
+}
+
+@test "pool create in a folder that is missing or not ours" {
+	fails 3 "No such file" "$DBS" pool create "$T/none/pool" --size 64M
+	fails 4 "" "$DBS" pool create "$MNT" --size 64M
+}
+
+@test "pool info, list and grow of a pool that is not mounted" {
+	"$DBS" pool create "$POOL" --size 128M --sparse --name main
+	[ "$(json .name "$DBS" pool info "$POOL")" = main ]
+	[ "$(json .size "$DBS" pool info "$POOL")" = $((128 << 20)) ]
+	json '.mountpoint == null' "$DBS" pool info "$POOL"
+	run "$DBS" pool info --pool "$POOL"
+	[ "$status" -eq 0 ]
+	[[ $output == *allocated* ]]
+	[ "$(json '.items[] | select(.path == "'"$POOL"'") | .name' \
+		"$DBS" pool list "$POOL")" = main ]
+	[ "$(json .size "$DBS" pool grow "$POOL" --size 192M)" = \
+		$((192 << 20)) ]
+	[ "$(stat -c %s "$POOL")" -eq $((192 << 20)) ]
+	"$DBS" pool check "$POOL"
+	run "$DBS" pool grow "$POOL" --size 64M
+	[ "$status" -ne 0 ]
+	[ "$(json .size "$DBS" pool info "$POOL")" = $((192 << 20)) ]
+	fails 64 "not a size" "$DBS" pool grow "$POOL" --size big
+}
+
+@test "pool check is clean, and exits with 1 on damage" {
+	"$DBS" pool create "$POOL" --size 64M --sparse
+	for i in 1 2 3 4 5 6 7 8; do
+		"$DBS" create "ds$i" --pool "$POOL"
+	done
+	json .clean "$DBS" pool check "$POOL"
+	# garble all metadata nodes but the superblocks
+	perl -e '
+		open my $f, "+<:raw", $ARGV[0] or die;
+		for (my $at = 32 * 4096; read_at($at); $at += 4096) {}
+		sub read_at {
+			my ($at) = @_;
+			seek $f, $at, 0;
+			read($f, my $block, 4096) == 4096 or return 0;
+			if (substr($block, 8, 4) eq "NODE") {
+				seek $f, $at + 2000, 0;
+				print $f "damage";
+			}
+			return 1;
+		}' "$POOL"
+	run --separate-stderr "$DBS" pool check "$POOL"
+	[ "$status" -eq 1 ] || [ "$status" -eq 2 ]
+	[[ $stderr == *dbs:* ]]
+}
+
+@test "what is no pool, truncated or unknown is refused in a sentence" {
+	local cmd
+
+	echo "not a pool" >"$T/text"
+	: >"$T/empty"
+	head -c 10M /dev/zero >"$T/zeros"
+	for cmd in "pool info" "pool check" "pool grow --size 1G" "list --pool"; do
+		# shellcheck disable=SC2086
+		fails 2 "not a pool" "$DBS" $cmd "$T/text"
+		# shellcheck disable=SC2086
+		fails 2 "not a pool" "$DBS" $cmd "$T/empty"
+		# shellcheck disable=SC2086
+		fails 2 "not a pool" "$DBS" $cmd "$T/zeros"
+		# shellcheck disable=SC2086
+		fails 3 "No such file" "$DBS" $cmd "$T/none"
+	done
+	[ "$(cat "$T/text")" = "not a pool" ]
+	"$DBS" pool create "$POOL" --size 64M
+	truncate -s 40M "$POOL"
+	fails 2 "truncated" "$DBS" pool info "$POOL"
+	fails 2 "truncated" "$DBS" list --pool "$POOL"
+	truncate -s 64M "$POOL"
+	"$DBS" pool check "$POOL"
+}
+
+@test "a directory, a fifo and a character device are no pools" {
+	mkfifo "$T/fifo"
+	fails 3 "no pool is mounted on" "$DBS" pool info "$T/etc"
+	fails 2 "" "$DBS" pool info /dev/null
+	fails 2 "" "$DBS" pool info "$T/fifo"
+}
+
+@test "a pool that another process holds is refused with its pid" {
+	"$DBS" pool create "$POOL" --size 64M
+	mkfifo "$T/hold"
+	# a mount would do too; a lock held by hand needs no root
+	perl -e '
+		use Fcntl;
+		open my $f, "+<", $ARGV[0] or die;
+		my $lock = pack("s s l! l! i", F_WRLCK, 0, 0, 0, 0);
+		# as blkdev_file.c locks: an open-file-description lock
+		fcntl($f, 37, $lock) or fcntl($f, F_SETLK, $lock) or die "$!";
+		open my $w, ">", $ARGV[1]; close $w;
+		sleep 60' "$POOL" "$T/hold" &
+	local pid=$!
+	cat "$T/hold"
+	run "$DBS" list --pool "$POOL"
+	kill "$pid"
+	wait "$pid" || true
+	if [ "$status" -eq 0 ]; then
+		skip "locks are of another kind; see mount.bats"
+	fi
+	[ "$status" -eq 4 ]
+	[[ $output == *"in use"* ]]
+}
