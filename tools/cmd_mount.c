@@ -278,6 +278,8 @@ static int umount_by_daemon(const char *dir, const json_t *ping, bool lazy,
 	int code, fd, err;
 
 	code = daemon_shutdown(out_get_text(ping, "socket"), lazy, &fd, &pid);
+	if (code == CTL_CONFLICT)
+		return fail_busy(dir);
 	if (code != CTL_OK || lazy) {
 		if (code == CTL_OK)
 			close(fd);

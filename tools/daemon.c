@@ -277,10 +277,14 @@ int daemon_shutdown(const char *socket, bool lazy, int *fd, pid_t *pid)
 		*fd,
 		daemon_request("shutdown", json_pack("{s:b}", "lazy", lazy)),
 		&answer);
-	if (err)
+	if (err) {
 		code = fail_socket(socket, err);
-	else
+	} else if (out_get_int(answer, "code") == CTL_CONFLICT) {
+		json_decref(answer);
+		code = CTL_CONFLICT;
+	} else {
 		code = daemon_check(answer, &result);
+	}
 	if (code != CTL_OK) {
 		close(*fd);
 		return code;

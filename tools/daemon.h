@@ -52,7 +52,8 @@ json_t *daemon_of_dir(const char *dir);
 
 /**
  * Connect to @socket and send 'shutdown'; with CTL_OK @fd (closed at the
- * daemon's end of work) and the daemon's @pid are set.
+ * daemon's end of work) and the daemon's @pid are set.  CTL_CONFLICT, which is
+ * left to the caller to say: something uses the mount.
  */
 int daemon_shutdown(const char *socket, bool lazy, int *fd, pid_t *pid);
 
