@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/dirty_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/extent_map.h"
+#include "store/space_map.h"
+#include "store/txg.h"
+
+struct dirty_cache *dirty_cache_new(void)
+{
+	struct dirty_cache *c = calloc(1, sizeof(*c));
+
+	if (c)
+		list_init(&c->lru);
+	return c;
+}
+
+void dirty_cache_free(struct dirty_cache *c)
+{
+	dbs_assert(!c || list_empty(&c->lru));
+	free(c);
+}
+
+int dirty_new(struct pool *pool, unsigned record_shift,
+	      struct dirty_record **out)
+{
+	uint32_t nr_blocks = UINT32_C(1) << (record_shift - BLOCK_SHIFT);
+	struct dirty_record *d;
+	int rc;
+
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	d->record_shift = (uint8_t)record_shift;
+	list_init(&d->lru);
+	rc = -ENOMEM;
+	d->data = blkdev_buffer_new((size_t)1 << record_shift);
+	if (!d->data)
+		goto out_free;
+	rc = record_alloc(pool, nr_blocks, &d->run);
+	if (rc)
+		goto out_data;
+	rc = op_hold(pool, DIRTY_NODES);
+	if (rc)
+		goto out_run;
+	*out = d;
+	return 0;
+
+out_run:
+	space_map_unalloc(pool_space(pool), d->run, nr_blocks);
+out_data:
+	free(d->data);
+out_free:
+	free(d);
+	return rc;
+}
+
+void dirty_free(struct pool *pool, struct dirty_record *d)
+{
+	if (!d)
+		return;
+	space_map_unalloc(pool_space(pool), d->run,
+			  UINT32_C(1) << (d->record_shift - BLOCK_SHIFT));
+	op_unhold(pool, DIRTY_NODES);
+	free(d->data);
+	free(d);
+}
+
+static size_t bucket_of(uint64_t ino, uint64_t recno)
+{
+	return (size_t)((ino * 31 + recno) % DIRTY_BUCKETS);
+}
+
+struct dirty_record *dirty_find(const struct dataset *ds, uint64_t ino,
+				uint64_t recno)
+{
+	struct dirty_record *d = ds->cache->bucket[bucket_of(ino, recno)];
+
+	while (d && (d->ino != ino || d->recno != recno))
+		d = d->next;
+	return d;
+}
+
+bool dirty_any(const struct dataset *ds)
+{
+	return !list_empty(&ds->cache->lru);
+}
+
+void dirty_insert(struct op *op, struct dataset *ds, struct dirty_record *d,
+		  const struct inode *inode, uint64_t recno, bool present)
+{
+	struct dirty_cache *c = ds->cache;
+	struct key key = extent_key(inode, recno);
+	size_t b = bucket_of(inode->ino, recno);
+
+	dbs_assert(d->record_shift == inode->record_shift);
+	d->ino = inode->ino;
+	d->recno = recno;
+	d->born = d->version = ++c->serial;
+	d->next = c->bucket[b];
+	c->bucket[b] = d;
+	list_add_tail(&c->lru, &d->lru);
+	c->bytes += UINT64_C(1) << d->record_shift;
+	c->nr++;
+	if (present)
+		btree_own(op, &ds->tree, &key);
+	else
+		extent_put_placeholder(op, ds, inode, recno);
+	key = key_of(inode->ino, ITEM_INODE, 0);
+	btree_own(op, &ds->tree, &key);
+}
+
+void dirty_merge(struct dataset *ds, struct dirty_record *d, size_t from,
+		 const void *src, size_t len)
+{
+	struct dirty_cache *c = ds->cache;
+
+	dbs_assert(from + len <= (size_t)1 << d->record_shift);
+	if (src)
+		memcpy(d->data + from, src, len);
+	else
+		memset(d->data + from, 0, len);
+	d->version = ++c->serial;
+	list_del(&d->lru);
+	list_add_tail(&c->lru, &d->lru);
+}
+
+void dirty_remove(struct dirty_cache *c, struct dirty_record *d)
+{
+	struct dirty_record **p = &c->bucket[bucket_of(d->ino, d->recno)];
+
+	while (*p != d)
+		p = &(*p)->next;
+	*p = d->next;
+	list_del(&d->lru);
+	c->bytes -= UINT64_C(1) << d->record_shift;
+	c->nr--;
+}
+
+void dirty_drop(struct dataset *ds, uint64_t ino, uint64_t recno)
+{
+	struct dirty_record *d = dirty_find(ds, ino, recno);
+
+	if (!d)
+		return;
+	dirty_remove(ds->cache, d);
+	dirty_free(ds->pool, d);
+}
+
+void dirty_discard(struct op *op, struct dataset *ds)
+{
+	struct list *head = &ds->cache->lru;
+
+	(void)op;
+	while (!list_empty(head)) {
+		struct dirty_record *d =
+			list_first(head, struct dirty_record, lru);
+
+		dirty_remove(ds->cache, d);
+		dirty_free(ds->pool, d);
+	}
+}
