@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * file_write.c - writing content
+ *
+ * Whole records are packed and written to new blocks before any lock is
+ * taken; the first and last, where only a part of them is written, become
+ * dirty (file_edge.c).  Then one op makes it all so.
+ */
+#include "store/file_internal.h"
+
+#include <string.h>
+
+#include "store/txg.h"
+
+#define WRITE_RECORDS_MAX (FILE_REQUEST_MAX / BLOCK_SIZE)
+
+struct write_op {
+	struct file_look look;
+	uint64_t offset;
+	const uint8_t *buf;
+	size_t len;
+	unsigned flags;
+	/* records [first, first + nr) are written whole */
+	uint64_t first;
+	uint32_t nr;
+	bool written;
+	struct file_edge edge[2];
+	unsigned nr_edges;
+	struct extent full[WRITE_RECORDS_MAX];
+	struct extent old[WRITE_RECORDS_MAX];
+};
+
+static void add_edge(struct write_op *w, uint64_t recno, uint64_t from,
+		     uint64_t to)
+{
+	uint64_t start = recno << w->look.inode.record_shift;
+
+	w->edge[w->nr_edges++] = (struct file_edge){
+		.recno = recno,
+		.from = (uint32_t)(from - start),
+		.len = (uint32_t)(to - from),
+		.src = w->buf + (from - w->offset),
+	};
+}
+
+/* Cut the request into whole records and edges. */
+static void write_split(struct write_op *w)
+{
+	unsigned shift = w->look.inode.record_shift;
+	uint64_t end = w->offset + w->len;
+	uint64_t last = end >> shift; /* the record that end lies in */
+
+	w->nr_edges = 0;
+	w->first = div_round_up(w->offset, UINT64_C(1) << shift);
+	w->nr = last > w->first ? (uint32_t)(last - w->first) : 0;
+	if (w->offset < w->first << shift)
+		add_edge(w, w->first - 1, w->offset,
+			 MIN_OF(end, w->first << shift));
+	if (end > last << shift && last >= w->first)
+		add_edge(w, last, last << shift, end);
+}
+
+/* Write the packed records; those next to each other with one call. */
+static int write_blocks(struct pool *pool, const struct extent *e, uint32_t nr,
+			const uint8_t *packed)
+{
+	uint32_t i, j;
+
+	for (i = 0; i < nr; i = j) {
+		uint32_t nr_blocks = e[i].nr_blocks;
+		size_t len;
+		int rc;
+
+		for (j = i + 1; j < nr && nr_blocks; j++) {
+			if (e[j].nr_blocks &&
+			    e[j].blkno != e[i].blkno + nr_blocks)
+				break;
+			nr_blocks += e[j].nr_blocks;
+		}
+		if (nr_blocks == 0)
+			continue;
+		len = (size_t)nr_blocks * BLOCK_SIZE;
+		rc = blkdev_write(pool_dev(pool), packed, len,
+				  e[i].blkno << BLOCK_SHIFT);
+		if (rc) {
+			pool_fail(pool, rc, "write of a record");
+			return rc;
+		}
+		packed += len;
+	}
+	return 0;
+}
+
+/* Pack, allocate and write the whole records. */
+static int write_records(struct dataset *ds, struct write_op *w)
+{
+	unsigned shift = w->look.inode.record_shift;
+	const uint8_t *src = w->buf + ((w->first << shift) - w->offset);
+	size_t len = (size_t)w->nr << shift, pos = 0;
+	uint8_t *packed;
+	int rc;
+
+	if (w->nr == 0)
+		return 0;
+	packed = scratch_get(len);
+	if (!packed)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < w->nr; i++) {
+		record_encode(src + ((size_t)i << shift), shift, w->look.level,
+			      packed + pos, &w->full[i]);
+		pos += (size_t)w->full[i].nr_blocks * BLOCK_SIZE;
+	}
+	rc = record_alloc_many(ds->pool, w->full, w->nr);
+	if (rc == 0) {
+		rc = write_blocks(ds->pool, w->full, w->nr, packed);
+		if (rc)
+			record_unalloc_many(ds->pool, w->full, w->nr);
+	}
+	scratch_put(packed, len);
+	w->written = rc == 0;
+	return rc;
+}
+
+/* Look up what is there, count what the charge grows, touch. */
+static int write_touch(struct op *op, const struct dataset *ds,
+		       const struct inode *inode, struct write_op *w)
+{
+	int64_t growth = 0;
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < w->nr; i++) {
+		rc = extent_get(op, ds, inode, w->first + i, &w->old[i]);
+		if (rc)
+			return rc;
+		growth += extent_growth(ds, &w->old[i], &w->full[i]);
+		if (w->full[i].nr_blocks || w->old[i].present)
+			rc = extent_touch(op, ds, inode, w->first + i);
+	}
+	for (unsigned i = 0; rc == 0 && i < w->nr_edges; i++)
+		rc = file_edge_touch(op, ds, inode, &w->edge[i], &growth);
+	if (rc == 0)
+		rc = inode_touch(op, ds, inode->ino);
+	return rc ? rc : extent_check_quota(ds, growth);
+}
+
+static int write_body(struct op *op, struct dataset *ds, void *arg)
+{
+	struct write_op *w = arg;
+	struct file_priv priv;
+	struct inode inode;
+	int rc;
+
+	rc = file_look_again(op, ds, &w->look, &inode);
+	if (rc == 0)
+		rc = write_touch(op, ds, &inode, w);
+	if (rc == 0)
+		rc = file_priv_prepare(op, ds, &inode, w->flags, &priv);
+	if (rc == 0)
+		rc = op_ready(op);
+	if (rc)
+		return rc;
+	dataset_mark_dirty(op, ds);
+	inode.size = MAX_OF(inode.size, w->offset + w->len);
+	inode.mtime = inode.ctime = os_time_now();
+	file_priv_apply(op, ds, &inode, &priv);
+	for (uint32_t i = 0; i < w->nr; i++) {
+		dirty_drop(ds, inode.ino, w->first + i);
+		if (w->full[i].nr_blocks)
+			op_claim(op, w->full[i].blkno, w->full[i].nr_blocks);
+		extent_set(op, ds, &inode, w->first + i, &w->old[i],
+			   &w->full[i]);
+	}
+	inode_put(op, ds, &inode);
+	for (unsigned i = 0; i < w->nr_edges; i++)
+		file_edge_apply(op, ds, &inode, &w->edge[i]);
+	return 0;
+}
+
+static int write_try(struct dataset *ds, struct write_op *w)
+{
+	int rc = file_look(ds, &w->look);
+
+	if (rc)
+		return rc;
+	if (!w->written) {
+		write_split(w);
+		rc = write_records(ds, w);
+	}
+	for (unsigned i = 0; rc == 0 && i < w->nr_edges; i++)
+		rc = file_edge_prepare(ds, &w->look.inode, &w->edge[i]);
+	if (rc == 0)
+		rc = op_change(ds, w->nr + w->nr_edges + 1 + FILE_PRIV_PUTS, 0,
+			       write_body, w);
+	for (unsigned i = 0; i < w->nr_edges; i++)
+		file_edge_release(ds, &w->edge[i]);
+	return rc;
+}
+
+/* An appender has filled a record: it will hardly come back to it. */
+static void flush_filled(struct dataset *ds, const struct write_op *w)
+{
+	for (unsigned i = 0; i < w->nr_edges; i++) {
+		const struct file_edge *e = &w->edge[i];
+
+		if (e->was_dirty &&
+		    e->from + e->len == inode_recordsize(&w->look.inode))
+			/* what fails here stays dirty: nothing is lost */
+			(void)dirty_flush_record(ds, w->look.ino, e->recno);
+	}
+}
+
+int file_write(struct dataset *ds, uint64_t ino, uint64_t offset,
+	       const void *buf, size_t len, unsigned flags)
+{
+	struct write_op w;
+	int rc;
+
+	if (len == 0)
+		return 0;
+	if (len > FILE_REQUEST_MAX)
+		return -EINVAL;
+	if (offset > FILE_SIZE_MAX || len > FILE_SIZE_MAX - offset)
+		return -EFBIG;
+	w.look.ino = ino;
+	w.look.seen = false;
+	w.offset = offset;
+	w.buf = buf;
+	w.len = len;
+	w.flags = flags;
+	w.nr = w.nr_edges = 0;
+	w.written = false;
+	do
+		rc = write_try(ds, &w);
+	while (rc == FILE_AGAIN);
+	if (rc == 0)
+		flush_filled(ds, &w);
+	else if (w.written)
+		record_unalloc_many(ds->pool, w.full, w.nr);
+	return rc;
+}
