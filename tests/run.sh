@@ -206,7 +206,7 @@ run_tsan()
 {
 	export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 	build tsan -Db_sanitize=thread -Db_lundef=false || return 0
-	tests tsan --suite threads --timeout-multiplier 6 \
+	tests tsan --suite unit --suite threads --timeout-multiplier 6 \
 		${NO_ASLR:+--wrapper "${NO_ASLR[*]}"}
 }
 
