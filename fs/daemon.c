@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#endif
+
+/* What the child tells the parent, once; it fits a pipe's atomic write. */
+struct verdict {
+	int code;
+	char text[1024];
+};
+
+static int verdict_fd = -1; /* the child's end; -1: nobody waits */
+
+/* -- background ----------------------------------------------------------- */
+
+_Noreturn static void parent_wait(int fd, pid_t child)
+{
+	struct verdict v = {0};
+	ssize_t n;
+
+	do
+		n = read(fd, &v, sizeof(v));
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof(v)) {
+		fprintf(stderr, "dbsfs: the daemon died while it started; see "
+				"the system log\n");
+		waitpid(child, NULL, WNOHANG);
+		_exit(CTL_FAILED);
+	}
+	v.text[sizeof(v.text) - 1] = '\0';
+	if (v.code)
+		fprintf(stderr, "dbsfs: %s\n", v.text);
+	_exit(v.code);
+}
+
+void daemon_fork(void)
+{
+	int fds[2];
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC))
+		daemon_fail(CTL_FAILED, "cannot make a pipe: %s",
+			    strerror(errno));
+	pid = fork();
+	if (pid < 0)
+		daemon_fail(CTL_FAILED, "cannot start a process: %s",
+			    strerror(errno));
+	if (pid > 0) {
+		close(fds[1]);
+		parent_wait(fds[0], pid);
+	}
+	close(fds[0]);
+	verdict_fd = fds[1];
+	setsid();
+	if (chdir("/"))
+		daemon_fail(CTL_FAILED, "cannot go to '/': %s",
+			    strerror(errno));
+}
+
+static void verdict_send(const struct verdict *v)
+{
+	if (write(verdict_fd, v, sizeof(*v)) < 0)
+		syslog(LOG_WARNING, "nobody waits for the mount");
+	close(verdict_fd);
+	verdict_fd = -1;
+}
+
+/* sd_notify(3), by hand. */
+static void notify(const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	size_t len;
+	int fd;
+
+	if (!path || (*path != '/' && *path != '@'))
+		return;
+	len = strlen(path);
+	if (len >= sizeof(addr.sun_path))
+		return;
+	memcpy(addr.sun_path, path, len);
+	if (*path == '@')
+		addr.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL,
+		   (struct sockaddr *)&addr,
+		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) <
+	    0)
+		log_warn("systemd was not notified errno=%d", errno);
+	close(fd);
+}
+
+void daemon_ready(void)
+{
+	const struct verdict ok = {0};
+	char state[64];
+	int null;
+
+	if (verdict_fd >= 0) {
+		null = open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (null >= 0) {
+			dup2(null, STDIN_FILENO);
+			dup2(null, STDOUT_FILENO);
+			dup2(null, STDERR_FILENO);
+			if (null > STDERR_FILENO)
+				close(null);
+		}
+		verdict_send(&ok);
+	}
+	snprintf(state, sizeof(state), "READY=1\nMAINPID=%d\n", getpid());
+	notify(state);
+}
+
+void daemon_stopping(void)
+{
+	notify("STOPPING=1\n");
+}
+
+void daemon_fail(enum ctl_code code, const char *fmt, ...)
+{
+	struct verdict v = {.code = (int)code};
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(v.text, sizeof(v.text), fmt, ap);
+	va_end(ap);
+	if (verdict_fd >= 0)
+		verdict_send(&v);
+	else
+		fprintf(stderr, "dbsfs: %s\n", v.text);
+	exit((int)code);
+}
+
+/* -- log ------------------------------------------------------------------ */
+
+static void log_to_syslog(enum log_level level, const char *text)
+{
+	static const int priorities[] = {
+		[LOG_LEVEL_ERROR] = LOG_ERR,
+		[LOG_LEVEL_WARN] = LOG_WARNING,
+		[LOG_LEVEL_INFO] = LOG_INFO,
+		[LOG_LEVEL_DEBUG] = LOG_DEBUG,
+	};
+
+	syslog(priorities[level], "%s", text);
+}
+
+static void log_to_stderr(enum log_level level, const char *text)
+{
+	static const char *const names[] = {
+		[LOG_LEVEL_ERROR] = "error",
+		[LOG_LEVEL_WARN] = "warning",
+		[LOG_LEVEL_INFO] = "info",
+		[LOG_LEVEL_DEBUG] = "debug",
+	};
+
+	fprintf(stderr, "dbsfs: %s: %s\n", names[level], text);
+}
+
+void daemon_log_open(bool foreground, enum log_level level)
+{
+	if (!foreground)
+		openlog("dbsfs", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	log_set_sink(foreground ? log_to_stderr : log_to_syslog);
+	log_set_level(level);
+}
+
+/* -- limits and privileges ------------------------------------------------ */
+
+void daemon_set_limits(void)
+{
+	const struct rlimit none = {0, 0};
+	int fd;
+
+	setrlimit(RLIMIT_CORE, &none);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	/* memory for our I/O must not wait for pages that only we can write */
+	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0))
+		log_info("io flusher not set errno=%d", errno);
+	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "-900", 4) != 4)
+		log_info("oom score not set errno=%d", errno);
+	if (fd >= 0)
+		close(fd);
+}
+
+void daemon_drop_privileges(void)
+{
+	const uint32_t keep = 1u << CAP_SYS_ADMIN; /* umount2() */
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2] = {
+		{.effective = keep, .permitted = keep},
+	};
+
+	for (unsigned long cap = 0; cap < 64; cap++)
+		if (cap != CAP_SYS_ADMIN)
+			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	if (syscall(SYS_capset, &head, data))
+		log_warn("capabilities not dropped errno=%d", errno);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+int daemon_write_pid(const char *path)
+{
+	char text[32];
+	int fd, n;
+
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+		  0644);
+	if (fd < 0)
+		return -errno;
+	n = snprintf(text, sizeof(text), "%d\n", getpid());
+	if (write(fd, text, (size_t)n) != n) {
+		n = -errno;
+		close(fd);
+		return n;
+	}
+	return close(fd) ? -errno : 0;
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/mountpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FS_TYPE	    "fuse.dbs"
+#define NR_DEAD_MAX 16 /* mounts that killed daemons piled up */
+
+__attribute__((format(printf, 3, 4))) static int
+fail(struct mountpoint_error *error, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(error->text, sizeof(error->text), fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+/* -- mountinfo ------------------------------------------------------------ */
+
+/* Undo the \ooo that mountinfo writes for blanks and backslashes. */
+static void unescape(char *s)
+{
+	char *to = s;
+
+	for (; *s; s++) {
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' &&
+		    s[2] <= '7' && s[3] >= '0' && s[3] <= '7') {
+			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 |
+				       (s[3] - '0'));
+			s += 3;
+		} else {
+			*to++ = *s;
+		}
+	}
+	*to = '\0';
+}
+
+/* Field @n, from 0, of @line; cut out in place.  NULL: there is none. */
+static char *field(char *line, int n)
+{
+	char *save, *f = strtok_r(line, " ", &save);
+
+	while (f && n-- > 0)
+		f = strtok_r(NULL, " ", &save);
+	return f;
+}
+
+/*
+ * What is mounted on @path, topmost: its type into @type.
+ * 1: something; 0: nothing; or -errno
+ */
+static int mounted_type(const char *path, char *type, size_t cap)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL, *dash, *dir, *t;
+	size_t size = 0;
+	int found = 0;
+
+	if (!f)
+		return -errno;
+	while (getline(&line, &size, f) > 0) {
+		dash = strstr(line, " - ");
+		if (!dash)
+			continue;
+		*dash = '\0';
+		t = field(dash + 3, 0);
+		dir = field(line, 4);
+		if (!t || !dir)
+			continue;
+		unescape(dir);
+		if (strcmp(dir, path))
+			continue;
+		found = 1;
+		snprintf(type, cap, "%s", t);
+	}
+	free(line);
+	fclose(f);
+	return found;
+}
+
+/* -- open ----------------------------------------------------------------- */
+
+static int path_of_fd(int fd, char path[PATH_MAX])
+{
+	char link[64];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, PATH_MAX - 1);
+	if (n < 0)
+		return -errno;
+	path[n] = '\0';
+	return 0;
+}
+
+static int check_empty(const struct mountpoint *mp,
+		       struct mountpoint_error *error)
+{
+	struct dirent *d;
+	int fd, rc = 0;
+	DIR *dir;
+
+	fd = openat(mp->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		rc = fail(error, -errno, "cannot read the directory '%s': %s",
+			  mp->path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
+	while (rc == 0 && (d = readdir(dir)))
+		if (strcmp(d->d_name, ".") && strcmp(d->d_name, ".."))
+			rc = fail(error, -ENOTEMPTY,
+				  "the directory '%s' is not empty; mount on "
+				  "an empty one",
+				  mp->path);
+	closedir(dir);
+	return rc;
+}
+
+/* 1: a dead mount was taken away, look again; 0: free; or -errno */
+static int clear_dead(const struct mountpoint *mp,
+		      struct mountpoint_error *error)
+{
+	char type[64] = "";
+	struct stat st;
+	int rc;
+
+	rc = mounted_type(mp->path, type, sizeof(type));
+	if (rc < 0)
+		return fail(error, rc, "cannot read '/proc/self/mountinfo': %s",
+			    strerror(-rc));
+	if (rc == 0)
+		return 0;
+	if (strcmp(type, FS_TYPE) || stat(mp->path, &st) == 0 ||
+	    errno != ENOTCONN)
+		return fail(error, -EBUSY,
+			    "something is mounted on '%s' already; unmount "
+			    "it, or mount elsewhere",
+			    mp->path);
+	if (umount2(mp->path, MNT_DETACH | UMOUNT_NOFOLLOW))
+		return fail(error, -errno,
+			    "cannot take away the dead mount on '%s': %s",
+			    mp->path, strerror(errno));
+	return 1;
+}
+
+static int open_dir(const char *path, struct mountpoint *mp,
+		    struct mountpoint_error *error)
+{
+	mp->fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (mp->fd >= 0)
+		return path_of_fd(mp->fd, mp->path);
+	if (errno == ENOENT)
+		return fail(error, -ENOENT,
+			    "there is no directory '%s' to mount on", path);
+	if (errno == ENOTDIR)
+		return fail(error, -ENOTDIR,
+			    "'%s' is not a directory; mount on one", path);
+	return fail(error, -errno, "cannot open the directory '%s': %s", path,
+		    strerror(errno));
+}
+
+int mountpoint_open(const char *path, struct mountpoint *mp,
+		    struct mountpoint_error *error)
+{
+	int rc;
+
+	for (int i = 0;; i++) {
+		rc = open_dir(path, mp, error);
+		if (rc)
+			return rc;
+		rc = clear_dead(mp, error);
+		if (rc == 0)
+			rc = check_empty(mp, error);
+		if (rc == 0)
+			return 0;
+		mountpoint_close(mp);
+		if (rc < 0)
+			return rc;
+		if (i == NR_DEAD_MAX)
+			return fail(error, -EBUSY,
+				    "'%s' has too many dead mounts; unmount "
+				    "them",
+				    path);
+	}
+}
+
+void mountpoint_close(struct mountpoint *mp)
+{
+	if (mp->fd >= 0)
+		close(mp->fd);
+	mp->fd = -1;
+}
+
+int mountpoint_unmount(const struct mountpoint *mp, int flags)
+{
+	if (umount2(mp->path, flags | UMOUNT_NOFOLLOW) == 0)
+		return 0;
+	/* somebody else did */
+	return errno == EINVAL || errno == ENOENT ? 0 : -errno;
+}
