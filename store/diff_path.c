@@ -219,7 +219,7 @@ int path_finder_path(struct path_finder *p, uint64_t ino, char **path)
 		at = prepend(buf, at, n->name);
 		ino = n->dir;
 	}
-	*path = rc ? NULL : strdup(buf + at);
+	*path = rc ? NULL : strdup(buf[at] ? buf + at : ".");
 	free(buf);
 	return rc || *path ? rc : -ENOMEM;
 }
