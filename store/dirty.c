@@ -58,15 +58,21 @@ out_free:
 	return rc;
 }
 
+/* All but the held nodes. */
+static void dirty_give_back(struct pool *pool, struct dirty_record *d)
+{
+	space_map_unalloc(pool_space(pool), d->run,
+			  UINT32_C(1) << (d->record_shift - BLOCK_SHIFT));
+	free(d->data);
+	free(d);
+}
+
 void dirty_free(struct pool *pool, struct dirty_record *d)
 {
 	if (!d)
 		return;
-	space_map_unalloc(pool_space(pool), d->run,
-			  UINT32_C(1) << (d->record_shift - BLOCK_SHIFT));
 	op_unhold(pool, DIRTY_NODES);
-	free(d->data);
-	free(d);
+	dirty_give_back(pool, d);
 }
 
 static size_t bucket_of(uint64_t ino, uint64_t recno)
@@ -150,16 +156,36 @@ void dirty_drop(struct dataset *ds, uint64_t ino, uint64_t recno)
 	dirty_free(ds->pool, d);
 }
 
+/* Take back the placeholder, if @d has one: nothing will replace it. */
+static void drop_placeholder(struct op *op, struct dataset *ds,
+			     const struct dirty_record *d)
+{
+	struct inode inode = {.ino = d->ino, .record_shift = d->record_shift};
+	struct key key = extent_key(&inode, d->recno);
+	struct extent e;
+	int rc = extent_get(op, ds, &inode, d->recno, &e);
+
+	dbs_assert(rc == 0); /* C2 */
+	if (e.present && e.nr_blocks == 0)
+		btree_del(op, &ds->tree, &key);
+}
+
 void dirty_discard(struct op *op, struct dataset *ds)
 {
 	struct list *head = &ds->cache->lru;
 
-	(void)op;
 	while (!list_empty(head)) {
 		struct dirty_record *d =
 			list_first(head, struct dirty_record, lru);
 
 		dirty_remove(ds->cache, d);
-		dirty_free(ds->pool, d);
+		if (op) {
+			/* the tree goes on to the reaper */
+			op_use_held(op, DIRTY_NODES);
+			drop_placeholder(op, ds, d);
+			dirty_give_back(ds->pool, d);
+		} else {
+			dirty_free(ds->pool, d);
+		}
 	}
 }
