@@ -34,6 +34,9 @@ void out_json(json_t *object)
 {
 	size_t flags = isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT;
 
+	/* 2.8, not 2.7999999999999998 */
+	flags |= JSON_REAL_PRECISION(10);
+
 	json_dumpf(object, stdout, flags);
 	putchar('\n');
 	json_decref(object);
