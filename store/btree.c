@@ -48,8 +48,8 @@ static struct node *child_of(struct op *op, const struct node *n, uint32_t i)
 }
 
 /* The leaf that @key belongs to, held.  -ENOENT: the tree is empty. */
-static int leaf_of(struct op *op, const struct btree *bt,
-		   const struct key *key, struct node **leaf)
+static int leaf_of(struct op *op, const struct btree *bt, const struct key *key,
+		   struct node **leaf)
 {
 	struct node *n, *child;
 
@@ -128,8 +128,7 @@ static int step_over(struct op *op, const struct btree *bt,
 		path_put(op, p, 0, top);
 		return -ENOENT;
 	}
-	n = child_of(op, p->node[l],
-		     forward ? p->slot[l] + 1 : p->slot[l] - 1);
+	n = child_of(op, p->node[l], forward ? p->slot[l] + 1 : p->slot[l] - 1);
 	path_put(op, p, 0, top);
 	while (n && node_level(n->page) > 0) {
 		struct node *child = child_of(
@@ -194,8 +193,7 @@ int btree_seek_last(struct op *op, const struct btree *bt,
 	return seek(op, bt, key, false, cur);
 }
 
-int btree_next(struct op *op, const struct btree *bt,
-	       struct btree_cursor *cur)
+int btree_next(struct op *op, const struct btree *bt, struct btree_cursor *cur)
 {
 	struct key after;
 
@@ -210,8 +208,7 @@ int btree_next(struct op *op, const struct btree *bt,
 	return seek(op, bt, &after, true, cur);
 }
 
-int btree_prev(struct op *op, const struct btree *bt,
-	       struct btree_cursor *cur)
+int btree_prev(struct op *op, const struct btree *bt, struct btree_cursor *cur)
 {
 	struct key before = cur->key;
 

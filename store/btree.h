@@ -85,10 +85,8 @@ int btree_seek(struct op *op, const struct btree *bt, const struct key *key,
 int btree_seek_last(struct op *op, const struct btree *bt,
 		    const struct key *key, struct btree_cursor *cur);
 /** Move on; on any error the cursor is released. */
-int btree_next(struct op *op, const struct btree *bt,
-	       struct btree_cursor *cur);
-int btree_prev(struct op *op, const struct btree *bt,
-	       struct btree_cursor *cur);
+int btree_next(struct op *op, const struct btree *bt, struct btree_cursor *cur);
+int btree_prev(struct op *op, const struct btree *bt, struct btree_cursor *cur);
 /** Let go of the leaf; needed after a seek that returned 0, harmless else. */
 void btree_release(struct op *op, struct btree_cursor *cur);
 

@@ -28,8 +28,7 @@ static struct node *must_node(struct op *op, uint64_t blkno, uint64_t txg)
 	return n;
 }
 
-static struct node *must_child(struct op *op, const struct node *n,
-			       uint32_t i)
+static struct node *must_child(struct op *op, const struct node *n, uint32_t i)
 {
 	uint64_t blkno, txg;
 
@@ -65,7 +64,8 @@ static struct node *shadow(struct op *op, struct btree *bt, struct node *old,
 	struct node *n = op_new_node(op, bt);
 	struct node_ptr ptr = ptr_to(n);
 
-	memcpy(n->page, old->page, BLOCK_SIZE);
+	/* not the checksum: the committer may be putting it in */
+	memcpy(n->page + 8, old->page + 8, BLOCK_SIZE - 8);
 	node_move(n->page, n->blkno, n->txg, bt->owner);
 	op_note_shadow(op, old);
 	if (parent)
@@ -112,7 +112,7 @@ static void array_add(struct item_array *a, const uint8_t *page, unsigned copy)
 {
 	uint32_t nr = node_nr_items(page);
 
-	memcpy(a->copy[copy], page, BLOCK_SIZE);
+	memcpy(a->copy[copy] + 8, page + 8, BLOCK_SIZE - 8);
 	for (uint32_t i = 0; i < nr; i++)
 		node_item(a->copy[copy], i, &a->item[a->nr++]);
 }
@@ -230,7 +230,8 @@ static void unref_extent(struct op *op, const struct key *key,
 {
 	const struct extent_item *e = (const struct extent_item *)value;
 
-	if (key->type == ITEM_EXTENT)
+	/* blkno 0: a placeholder of a dirty record (record.h, R3) */
+	if (key->type == ITEM_EXTENT && le40_get(e->blkno))
 		op_unref(op, le40_get(e->blkno), (e->meta & 31u) + 1);
 }
 

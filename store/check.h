@@ -23,9 +23,9 @@ struct check_options {
 };
 
 struct check_result {
-	uint64_t nr_errors;    /* findings: 0 means clean */
+	uint64_t nr_errors; /* findings: 0 means clean */
 	uint64_t nr_trees, nr_nodes, nr_records, nr_inodes;
-	uint64_t blocks_used;  /* as recomputed */
+	uint64_t blocks_used;	/* as recomputed */
 	uint64_t blocks_leaked; /* counted, but nothing uses them */
 	uint64_t shared_blocks; /* with a count over 1 */
 };

@@ -57,7 +57,7 @@ struct dataset_info {
 	uint32_t id;
 	uint32_t parent; /* a snapshot's dataset, else 0 */
 	uint32_t origin; /* snapshot it was cloned from; 0 none or gone */
-	char name[DATASET_FULL_NAME_MAX];   /* "DS" or "DS@SNAP" */
+	char name[DATASET_FULL_NAME_MAX];	 /* "DS" or "DS@SNAP" */
 	char origin_name[DATASET_FULL_NAME_MAX]; /* as it was then, or "" */
 	bool snapshot;
 	bool automatic; /* a snapshot that restore made */
@@ -121,7 +121,7 @@ int dataset_snapshot_many(struct dataset **ds, size_t nr, const char *name);
  */
 int dataset_clone(struct dataset *source, const char *name, uint32_t *id);
 
-#define RESTORE_FORCE	1u /* even while files are open for writing */
+#define RESTORE_FORCE 1u /* even while files are open for writing */
 
 /**
  * Put @ds back to @snapshot, any snapshot in the pool (normally its own).

@@ -37,12 +37,13 @@ struct dataset {
 	uint64_t nr_inodes;
 	uint64_t nr_orphans;
 	uint64_t previous_txg;
-	uint32_t previous;   /* snapshot id */
-	uint32_t flags;	     /* DATASET_* */
+	uint32_t previous; /* snapshot id */
+	uint32_t flags;	   /* DATASET_* */
 	struct dataset_properties properties;
-	bool dirty;	     /* in the open group's list */
+	bool dirty; /* in the open group's list */
 	struct list dirty_link;
-	uint64_t changed_in; /* sequence number of the last group it changed in */
+	uint64_t
+		changed_in; /* sequence number of the last group it changed in */
 
 	/* under pool->names */
 	char name[DATASET_NAME_MAX + 1];
@@ -70,9 +71,11 @@ int dataset_may_change(const struct dataset *ds);
 int dataset_check_quota(const struct dataset *ds, uint64_t nr_blocks);
 
 /**
- * Hold @ds's present root so that its nodes stay while they are walked without
- * a lock; dataset_release_root() lets go.  A commit precedes: all that the
- * root reaches is on disk and counted.
+ * Hold @ds's present root so that its nodes and records stay readable while
+ * they are walked without a lock; dataset_release_root() lets go.  A commit
+ * precedes, so all that the root reaches is on disk and counted.  In memory
+ * only: a crash leaves nothing behind.
+ * Cost: blocks freed meanwhile, by anyone, wait until the last holder is done.
  */
 int dataset_hold_root(struct dataset *ds, struct tree_root *root);
 void dataset_release_root(struct pool *pool, const struct tree_root *root);

@@ -21,8 +21,9 @@ enum diff_kind {
 struct diff_entry {
 	enum diff_kind kind;
 	uint64_t ino;
-	uint32_t mode;	      /* in the new root, or in the old if removed */
-	const char *path;     /* from the dataset's root (itself "."), no leading '/' */
+	uint32_t mode; /* in the new root, or in the old if removed */
+	/* from the dataset's root, which is "." itself; no leading '/' */
+	const char *path;
 	const char *old_path; /* DIFF_RENAMED */
 	uint64_t size;
 	uint64_t bytes; /* of records that differ, uncompressed */

@@ -83,14 +83,14 @@ _Static_assert(sizeof(struct tree_ptr) == 12, "tree_ptr");
  * | 18, 19  | r % FANOUT == 0    | slots of the level-1 index block r/FANOUT |
  * | 20, 21  | r % FANOUT^2 == 0  | slots of the level-2 index block          |
  */
-#define REGION_BLOCKS	    4032u
-#define REGION_RESERVED	    24u
-#define REGION_SLOT_COUNTS  16u
-#define REGION_SLOT_INDEX1  18u
-#define REGION_SLOT_INDEX2  20u
-#define SPACE_INDEX_FANOUT  168u
-#define SPACE_INDEX2_MAX    64u /* level-2 entries in the superblock: 29 TB */
-#define SPACE_COUNT_MAX	    254u
+#define REGION_BLOCKS	     4032u
+#define REGION_RESERVED	     24u
+#define REGION_SLOT_COUNTS   16u
+#define REGION_SLOT_INDEX1   18u
+#define REGION_SLOT_INDEX2   20u
+#define SPACE_INDEX_FANOUT   168u
+#define SPACE_INDEX2_MAX     64u /* level-2 entries in the superblock: 29 TB */
+#define SPACE_COUNT_MAX	     254u
 #define SPACE_COUNT_OVERFLOW 255u /* the count is in the space tree */
 
 /* The counts of one region: one byte a block. */
@@ -158,36 +158,36 @@ _Static_assert(sizeof(struct block_run) == 12, "block_run");
  * rings.  The valid one with the highest commit_seq wins.
  */
 struct superblock {
-	struct meta_header h;	   /*   0: h.txg: last txg it includes */
-	uint8_t magic[8];	   /*  40 */
-	struct le32 version;	   /*  48 */
-	struct le32 block_size;	   /*  52 */
-	struct le64 compat;	   /*  56: feature words */
-	struct le64 ro_compat;	   /*  64 */
-	struct le64 incompat;	   /*  72 */
-	uint8_t uuid[16];	   /*  80 */
-	uint8_t name[64];	   /*  96: NUL-padded */
-	struct le64 commit_seq;	   /* 160 */
-	struct le64 nr_blocks;	   /* 168 */
-	struct le64 nr_free;	   /* 176 */
-	struct le64 high_water;	   /* 184: first block never yet written */
-	struct le64 created_sec;   /* 192 */
-	struct le64 committed_sec; /* 200 */
-	struct le64 hash_seed;	   /* 208: of directory-entry hashes */
-	struct le32 next_dataset;  /* 216: ids are never reused */
-	struct le32 flags;	   /* 220: SUPERBLOCK_* */
-	struct tree_ptr root_tree; /* 224: names datasets and snapshots */
+	struct meta_header h;	    /*   0: h.txg: last txg it includes */
+	uint8_t magic[8];	    /*  40 */
+	struct le32 version;	    /*  48 */
+	struct le32 block_size;	    /*  52 */
+	struct le64 compat;	    /*  56: feature words */
+	struct le64 ro_compat;	    /*  64 */
+	struct le64 incompat;	    /*  72 */
+	uint8_t uuid[16];	    /*  80 */
+	uint8_t name[64];	    /*  96: NUL-padded */
+	struct le64 commit_seq;	    /* 160 */
+	struct le64 nr_blocks;	    /* 168 */
+	struct le64 nr_free;	    /* 176 */
+	struct le64 high_water;	    /* 184: first block never yet written */
+	struct le64 created_sec;    /* 192 */
+	struct le64 committed_sec;  /* 200 */
+	struct le64 hash_seed;	    /* 208: of directory-entry hashes */
+	struct le32 next_dataset;   /* 216: ids are never reused */
+	struct le32 flags;	    /* 220: SUPERBLOCK_* */
+	struct tree_ptr root_tree;  /* 224: names datasets and snapshots */
 	struct tree_ptr space_tree; /* 236: large counts, dead roots */
-	struct le64 ilog_epoch;	   /* 248: raised at each open for writing */
-	struct le64 ilog_seq;	   /* 256: first batch that replay wants */
-	struct le64 ilog_pos;	   /* 264: its block, counted in the ring */
+	struct le64 ilog_epoch;	    /* 248: raised at each open for writing */
+	struct le64 ilog_seq;	    /* 256: first batch that replay wants */
+	struct le64 ilog_pos;	    /* 264: its block, counted in the ring */
 	struct le64 ilog_prev_csum; /* 272: checksum of the batch before it */
 	struct block_run delta_log; /* 280: space-map delta log; empty now */
-	struct le64 delta_log_seq; /* 292 */
-	uint8_t reserved[84];	   /* 300 */
-	struct block_run ilog[ILOG_SEGMENTS_MAX];     /*  384 */
-	struct space_entry space[SPACE_INDEX2_MAX];   /*  768 */
-	uint8_t tail[1792];			      /* 2304 */
+	struct le64 delta_log_seq;  /* 292 */
+	uint8_t reserved[84];	    /* 300 */
+	struct block_run ilog[ILOG_SEGMENTS_MAX];   /*  384 */
+	struct space_entry space[SPACE_INDEX2_MAX]; /*  768 */
+	uint8_t tail[1792];			    /* 2304 */
 };
 _Static_assert(sizeof(struct superblock) == BLOCK_SIZE, "superblock");
 _Static_assert(offsetof(struct superblock, ilog) == 384, "ilog");
@@ -284,9 +284,9 @@ _Static_assert(sizeof(struct node_header) == 64, "node_header");
 #define ITEM_OVERFLOW 24u /* ino 0, offset: blkno: le32 count (fixed) */
 #define ITEM_DEAD     25u /* ino 0, offset: serial: struct dead_item */
 
-#define INO_ROOT  UINT64_C(1) /* a dataset's root directory */
-#define INO_FIRST UINT64_C(16)
-#define INO_MAX	  LE40_MAX
+#define INO_ROOT   UINT64_C(1) /* a dataset's root directory */
+#define INO_FIRST  UINT64_C(16)
+#define INO_MAX	   LE40_MAX
 #define OFFSET_MAX ((UINT64_C(1) << 56) - 1)
 
 /*
@@ -300,13 +300,13 @@ _Static_assert(sizeof(struct node_header) == 64, "node_header");
 struct extent_item {
 	struct le40 blkno;
 	uint8_t meta;
-	struct le64 csum; /* of all stored blocks, seeded META_RECORD */
+	struct le64 csum;  /* of all stored blocks, seeded META_RECORD */
 	struct le40 birth; /* txg in which it entered this dataset */
 };
 _Static_assert(sizeof(struct extent_item) == 19, "extent_item");
 
-#define EXTENT_RAW  0u
-#define EXTENT_ZSTD 1u
+#define EXTENT_RAW	  0u
+#define EXTENT_ZSTD	  1u
 #define RECORD_BLOCKS_MAX 32u /* 128 KiB */
 
 struct timespec_item {
@@ -321,14 +321,14 @@ struct inode_item {
 	struct le32 nlink;
 	struct le32 rdev_major;
 	struct le32 rdev_minor;
-	struct le64 size; /* directories: number of entries */
+	struct le64 size;      /* directories: number of entries */
 	struct le64 nr_blocks; /* 4 KiB blocks of its records */
 	struct timespec_item atime, mtime, ctime, btime;
 	struct le64 parent; /* directories: inode number of '..' */
 	struct le32 flags;  /* INODE_* */
 	struct le32 nr_xattrs;
 	struct le32 nr_subdirs; /* directories */
-	uint8_t record_shift; /* log2 of recordsize, fixed at creation */
+	uint8_t record_shift;	/* log2 of recordsize, fixed at creation */
 	uint8_t reserved[7];
 };
 _Static_assert(sizeof(struct inode_item) == 116, "inode_item");
@@ -374,34 +374,34 @@ _Static_assert(sizeof(struct orphan_item) == 9, "orphan_item");
 
 /* followed by name_len bytes of name (a snapshot: the part after '@') */
 struct dataset_item {
-	struct tree_ptr tree;	   /*   0 */
-	struct le32 flags;	   /*  12: DATASET_* */
-	struct le32 parent;	   /*  16: a snapshot's dataset */
-	struct le32 origin;	   /*  20: snapshot it was cloned from, or 0 */
-	struct le32 previous;	   /*  24: snapshot its lineage passes, or 0 */
-	struct le64 created_txg;   /*  28 */
-	struct le64 previous_txg;  /*  36: births above it are its own */
+	struct tree_ptr tree;	  /*   0 */
+	struct le32 flags;	  /*  12: DATASET_* */
+	struct le32 parent;	  /*  16: a snapshot's dataset */
+	struct le32 origin;	  /*  20: snapshot it was cloned from, or 0 */
+	struct le32 previous;	  /*  24: snapshot its lineage passes, or 0 */
+	struct le64 created_txg;  /*  28 */
+	struct le64 previous_txg; /*  36: births above it are its own */
 	struct timespec_item created; /* 44 */
-	struct le64 next_ino;	   /*  56 */
-	struct le64 generation;	   /*  64: raised by restore */
-	struct le64 referenced;	   /*  72: blocks that its records take */
-	struct le64 logical;	   /*  80: bytes of its records, unpacked */
-	struct le64 fresh;	   /*  88: blocks born after previous_txg */
-	struct le64 nr_inodes;	   /*  96 */
-	struct le64 nr_orphans;	   /* 104 */
-	struct le64 quota;	   /* 112: bytes charged, 0: none */
-	struct le32 compression;   /* 120: zstd level, two's complement */
-	uint8_t record_shift;	   /* 124 */
-	uint8_t origin_len;	   /* 125: of the origin's name, after name */
-	uint8_t name_len;	   /* 126 */
-	uint8_t reserved[9];	   /* 127 */
+	struct le64 next_ino;	      /*  56 */
+	struct le64 generation;	      /*  64: raised by restore */
+	struct le64 referenced;	      /*  72: blocks that its records take */
+	struct le64 logical;	      /*  80: bytes of its records, unpacked */
+	struct le64 fresh;	      /*  88: blocks born after previous_txg */
+	struct le64 nr_inodes;	      /*  96 */
+	struct le64 nr_orphans;	      /* 104 */
+	struct le64 quota;	      /* 112: bytes charged, 0: none */
+	struct le32 compression;      /* 120: zstd level, two's complement */
+	uint8_t record_shift;	      /* 124 */
+	uint8_t origin_len;  /* 125: of the origin's name, after name */
+	uint8_t name_len;    /* 126 */
+	uint8_t reserved[9]; /* 127 */
 };
 _Static_assert(sizeof(struct dataset_item) == 136, "dataset_item");
 
-#define DATASET_SNAPSHOT   1u
-#define DATASET_READONLY   2u
-#define DATASET_RECOUNT	   4u /* fresh is stale; recount when opened */
-#define DATASET_AUTOMATIC  8u /* a snapshot that restore made */
+#define DATASET_SNAPSHOT  1u
+#define DATASET_READONLY  2u
+#define DATASET_RECOUNT	  4u /* fresh is stale; recount when opened */
+#define DATASET_AUTOMATIC 8u /* a snapshot that restore made */
 
 /* followed by the key, then the value */
 struct property_item {

@@ -105,8 +105,8 @@ int io_batch_write(struct io_batch *io, struct blkdev *dev)
 
 		while (i < io->nr && n < MAX_IOV &&
 		       io->entries[i].first == next &&
-		       (n == 0 ||
-			next - first + io->entries[i].nr <= MAX_JOINED_BLOCKS)) {
+		       (n == 0 || next - first + io->entries[i].nr <=
+					  MAX_JOINED_BLOCKS)) {
 			const struct entry *e = &io->entries[i++];
 
 			iov[n].iov_base = (void *)(uintptr_t)e->buf;

@@ -219,8 +219,7 @@ int node_verify(const uint8_t *page, uint64_t pool_id, uint64_t blkno,
 	    le64_get(h->h.pool_id) != pool_id ||
 	    le64_get(h->h.blkno) != blkno || le64_get(h->h.txg) != txg)
 		return -EBADMSG;
-	if (le64_get(h->h.csum) !=
-	    csum_of(page + 8, BLOCK_SIZE - 8, META_NODE))
+	if (le64_get(h->h.csum) != csum_of(page + 8, BLOCK_SIZE - 8, META_NODE))
 		return -EBADMSG;
 	if (h->level != level || h->level >= NODE_LEVEL_MAX)
 		return -EUCLEAN;
@@ -240,8 +239,7 @@ void node_item(const uint8_t *page, uint32_t i, struct node_item *out)
 	out->value = page + item_value(page, offset, &out->len);
 }
 
-void node_child(const uint8_t *page, uint32_t i, uint64_t *blkno,
-		uint64_t *txg)
+void node_child(const uint8_t *page, uint32_t i, uint64_t *blkno, uint64_t *txg)
 {
 	uint32_t len;
 	const uint8_t *v = page + item_value(page, slot_get(page, i), &len);
@@ -335,8 +333,7 @@ bool node_insert(uint8_t *page, uint32_t i, const struct key *key,
 		return false;
 	}
 	if (HEADER + 2 * (nr + 1) + size > heap) {
-		if (HEADER + 2 * (nr + 1) + size >
-		    heap + le16_get(h->garbage))
+		if (HEADER + 2 * (nr + 1) + size > heap + le16_get(h->garbage))
 			return false;
 		compact(page);
 		heap = le16_get(h->heap);
@@ -400,8 +397,7 @@ static uint32_t prefix_of(const struct node_item *items, uint32_t nr,
 	return p;
 }
 
-uint32_t node_size_of(const struct node_item *items, uint32_t nr,
-		      uint8_t level)
+uint32_t node_size_of(const struct node_item *items, uint32_t nr, uint8_t level)
 {
 	uint8_t first[KEY_SIZE];
 	uint32_t p, size = 0;
@@ -410,8 +406,8 @@ uint32_t node_size_of(const struct node_item *items, uint32_t nr,
 		return 0;
 	p = prefix_of(items, nr, first);
 	for (uint32_t i = 0; i < nr; i++)
-		size += 2 + item_size(level, items[i].key.type, p,
-				      items[i].len);
+		size += 2 +
+			item_size(level, items[i].key.type, p, items[i].len);
 	return size;
 }
 

@@ -168,8 +168,8 @@ static bool try_evict(struct node_cache *nc, uint32_t i)
 
 	os_mutex_lock(&s->lock);
 	if (__atomic_load_n(&n->blkno, __ATOMIC_RELAXED) == blkno &&
-	    __atomic_load_n(&n->hashed, __ATOMIC_RELAXED) && n->holds == 0 && !n->dirty &&
-	    !n->sticky) {
+	    __atomic_load_n(&n->hashed, __ATOMIC_RELAXED) && n->holds == 0 &&
+	    !n->dirty && !n->sticky) {
 		if (n->referenced) {
 			n->referenced = false;
 		} else {
@@ -294,9 +294,6 @@ int node_cache_load(struct node_cache *nc, uint64_t blkno, uint64_t txg,
 		rc = node_verify(n->page, nc->pool_id, blkno, txg, level);
 	if (rc) {
 		frame_free(nc, n);
-		log_error("node unreadable blkno=%llu txg=%llu level=%u error=%d",
-			  (unsigned long long)blkno, (unsigned long long)txg,
-			  level, -rc);
 		return rc;
 	}
 	__atomic_store_n(&n->blkno, blkno, __ATOMIC_RELAXED);
@@ -334,8 +331,8 @@ bool node_cache_reserve(struct node_cache *nc, uint32_t nr, bool committer)
 {
 	/* a third: notes hold as many old nodes as there are new ones */
 	uint32_t limit = nc->nr_frames / 3;
-	uint32_t now = __atomic_add_fetch(&nc->nr_reserved, nr,
-					  __ATOMIC_ACQ_REL);
+	uint32_t now =
+		__atomic_add_fetch(&nc->nr_reserved, nr, __ATOMIC_ACQ_REL);
 
 	if (committer ||
 	    now + __atomic_load_n(&nc->nr_dirty, __ATOMIC_ACQUIRE) <= limit)
@@ -346,14 +343,14 @@ bool node_cache_reserve(struct node_cache *nc, uint32_t nr, bool committer)
 
 void node_cache_unreserve(struct node_cache *nc, uint32_t nr)
 {
-	uint32_t was = __atomic_fetch_sub(&nc->nr_reserved, nr,
-					  __ATOMIC_ACQ_REL);
+	uint32_t was =
+		__atomic_fetch_sub(&nc->nr_reserved, nr, __ATOMIC_ACQ_REL);
 
 	dbs_assert(was >= nr);
 }
 
-struct node *node_cache_add(struct node_cache *nc, uint64_t blkno,
-			    uint64_t txg, bool sticky)
+struct node *node_cache_add(struct node_cache *nc, uint64_t blkno, uint64_t txg,
+			    bool sticky)
 {
 	struct node *n = frame_get(nc);
 

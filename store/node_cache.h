@@ -52,7 +52,7 @@ struct node *node_cache_peek(struct node_cache *nc, uint64_t blkno,
 struct node *node_cache_peek_any(struct node_cache *nc, uint64_t blkno);
 /**
  * The node, read and verified if it must be, held.
- * Errors: -EIO; -EBADMSG; -EUCLEAN (logged); -ENOMEM no frame to be had
+ * Errors: -EIO; -EBADMSG; -EUCLEAN; -ENOMEM no frame to be had
  */
 int node_cache_load(struct node_cache *nc, uint64_t blkno, uint64_t txg,
 		    uint8_t level, struct node **node);
@@ -64,8 +64,8 @@ void node_cache_put(struct node_cache *nc, struct node *n);
 bool node_cache_reserve(struct node_cache *nc, uint32_t nr, bool committer);
 void node_cache_unreserve(struct node_cache *nc, uint32_t nr);
 /** A dirty node in a reserved frame, page uninitialised, not held. */
-struct node *node_cache_add(struct node_cache *nc, uint64_t blkno,
-			    uint64_t txg, bool sticky);
+struct node *node_cache_add(struct node_cache *nc, uint64_t blkno, uint64_t txg,
+			    bool sticky);
 /** The node's block was freed: drop it, now or when it is put. */
 void node_cache_forget(struct node_cache *nc, uint64_t blkno);
 /** The node is on disk: dirty no more. */

@@ -13,21 +13,33 @@
 #define SPLITS_EXTRA (NODE_LEVEL_MAX + 2)
 /* a leaf's worth of references dropped one by one, and path notes */
 #define NOTES_BASE 512u
+/* what comes with a held node: its claim, its shadow, and what it is for */
+#define NOTES_PER_NODE 4u
 
 static int reserve_nodes(struct op *op, uint32_t nr)
 {
-	bool committer = op->flags & OP_COMMITTER;
-	unsigned space =
-		op->flags & (OP_USE_RESERVE | OP_COMMITTER) ? SPACE_USE_RESERVE
-							    : 0;
-	int rc = 0;
+	/*
+	 * An op that holds a reservation and needs more does not wait: two
+	 * such could wait for each other.  What it adds is little.
+	 */
+	bool at_once = (op->flags & OP_COMMITTER) || op->nr_reserved > 0;
+	unsigned space = op->flags & (OP_USE_RESERVE | OP_COMMITTER)
+				 ? SPACE_USE_RESERVE
+				 : 0;
+	int rc;
 
-	while (!node_cache_reserve(op->pool->nc, nr, committer)) {
-		rc = txg_sync(op->pool);
+	while (!node_cache_reserve(op->pool->nc, nr, at_once)) {
+		rc = txg_wait_for_room(op->pool);
 		if (rc)
 			return rc;
 	}
 	rc = space_map_reserve_nodes(op->pool->sm, nr, space);
+	/* what was freed a moment ago comes back with the commit */
+	for (unsigned try = 0; rc == -ENOSPC && try < 2 && !at_once; try++) {
+		if (pool_wait_space(op->pool))
+			break;
+		rc = space_map_reserve_nodes(op->pool->sm, nr, space);
+	}
 	if (rc)
 		node_cache_unreserve(op->pool->nc, nr);
 	else
@@ -35,8 +47,7 @@ static int reserve_nodes(struct op *op, uint32_t nr)
 	return rc;
 }
 
-int op_begin(struct op *op, struct pool *pool, uint32_t nr_puts,
-	     unsigned flags)
+int op_begin(struct op *op, struct pool *pool, uint32_t nr_puts, unsigned flags)
 {
 	int rc;
 
@@ -171,11 +182,28 @@ int op_resolve(struct op *op)
 	drop_touched(op);
 	op->nr_shadows = 0;
 	if (op->miss_blkno) {
-		rc = node_cache_load(op->pool->nc, op->miss_blkno,
-				     op->miss_txg, op->miss_level, &n);
+		rc = node_cache_load(op->pool->nc, op->miss_blkno, op->miss_txg,
+				     op->miss_level, &n);
+		if ((rc == -EBADMSG || rc == -EUCLEAN) &&
+		    (op->bad_blkno != op->miss_blkno ||
+		     op->bad_txg != op->miss_txg)) {
+			/*
+			 * It may have been replaced, and its block used again,
+			 * after the locks were dropped: only what the tree
+			 * still names then is damaged.
+			 */
+			op->bad_blkno = op->miss_blkno;
+			op->bad_txg = op->miss_txg;
+			op->miss_blkno = 0;
+			return 0;
+		}
 		if (rc) {
 			pool_count_error(op->pool);
-			/* nothing to wait for will make this better */
+			log_error("node unreadable blkno=%llu txg=%llu "
+				  "level=%u error=%d",
+				  (unsigned long long)op->miss_blkno,
+				  (unsigned long long)op->miss_txg,
+				  op->miss_level, -rc);
 			return rc == -EAGAIN ? -EIO : rc;
 		}
 		op->miss_blkno = 0;
@@ -330,21 +358,30 @@ struct node *op_new_node(struct op *op, const struct btree *bt)
 int op_hold(struct pool *pool, uint32_t nr_nodes)
 {
 	struct op op = {.pool = pool};
+	int rc;
 
 	if (pool->read_only || pool_failed(pool))
 		return -EROFS;
-	return reserve_nodes(&op, nr_nodes);
+	rc = txg_reserve_notes(pool, NOTES_PER_NODE * (uint64_t)nr_nodes);
+	if (rc)
+		return rc;
+	rc = reserve_nodes(&op, nr_nodes);
+	if (rc)
+		txg_unreserve_notes(pool, NOTES_PER_NODE * (uint64_t)nr_nodes);
+	return rc;
 }
 
 void op_unhold(struct pool *pool, uint32_t nr_nodes)
 {
 	node_cache_unreserve(pool->nc, nr_nodes);
 	space_map_unreserve_nodes(pool->sm, nr_nodes);
+	txg_unreserve_notes(pool, NOTES_PER_NODE * (uint64_t)nr_nodes);
 }
 
 void op_use_held(struct op *op, uint32_t nr_nodes)
 {
 	op->nr_reserved += nr_nodes;
+	op->nr_notes += NOTES_PER_NODE * nr_nodes;
 }
 
 /* ---- on one dataset ----------------------------------------------------- */

@@ -54,12 +54,13 @@ struct tree_root;
 struct op {
 	struct pool *pool;
 	unsigned flags;
-	uint64_t txg;	     /* births, from the first touch of a run on */
-	uint64_t sealed_txg; /* nodes born later are in the open group */
+	uint64_t txg;		 /* births, from the first touch of a run on */
+	uint64_t sealed_txg;	 /* nodes born later are in the open group */
 	struct txg_group *group; /* the same */
 	/* what the last -EAGAIN was about */
 	uint64_t miss_blkno, miss_txg;
 	uint8_t miss_level;
+	uint64_t bad_blkno, bad_txg; /* could not be read once */
 	/* nodes that were missing, held until the op's end */
 	struct node **pins;
 	uint32_t nr_pins, cap_pins;
@@ -72,7 +73,6 @@ struct op {
 	uint32_t nr_shadows;  /* counted by btree_touch() in this run */
 	uint32_t nr_splits;   /* bound that op_begin() was told */
 	uint32_t nr_notes;    /* room for notes reserved in the group */
-	uint32_t more_notes;
 	bool ready;	      /* op_ready() returned 0: applying */
 };
 

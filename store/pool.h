@@ -50,10 +50,10 @@ int pool_create_on(struct blkdev *dev,
 		   struct store_error *error);
 
 struct pool_options {
-	bool read_only;	      /* changes nothing on the device */
-	size_t cache_bytes;   /* node cache; 0: 96 MiB */
-	uint32_t commit_ms;   /* longest life of an open txg; 0: 5,000 */
-	bool no_background;   /* tests: no threads; commits only by pool_sync */
+	bool read_only;	    /* changes nothing on the device */
+	size_t cache_bytes; /* node cache; 0: 96 MiB */
+	uint32_t commit_ms; /* longest life of an open txg; 0: 5,000 */
+	bool no_background; /* tests: no threads; commits only by pool_sync */
 };
 
 /**
@@ -83,24 +83,24 @@ int pool_grow(struct pool *pool, uint64_t size, struct store_error *error);
 struct pool_stat {
 	char name[64];
 	uint8_t uuid[16];
-	uint64_t size;		/* bytes */
-	uint64_t free;		/* bytes that can be allocated for data now */
-	uint64_t allocated;	/* bytes in use, all metadata included */
-	uint64_t reserved;	/* bytes held back for commits and deletes */
-	uint64_t deferred;	/* bytes freed, free after the next commits */
-	uint64_t dead;		/* destroyed trees the reaper still has */
-	uint64_t txg;		/* last committed */
-	uint64_t nr_commits;	/* since open */
+	uint64_t size;	     /* bytes */
+	uint64_t free;	     /* bytes that can be allocated for data now */
+	uint64_t allocated;  /* bytes in use, all metadata included */
+	uint64_t reserved;   /* bytes held back for commits and deletes */
+	uint64_t deferred;   /* bytes freed, free after the next commits */
+	uint64_t dead;	     /* destroyed trees the reaper still has */
+	uint64_t txg;	     /* last committed */
+	uint64_t nr_commits; /* since open */
 	uint64_t nr_datasets, nr_snapshots;
 	uint64_t cache_bytes, cache_used, dirty_bytes;
-	uint64_t nr_errors;	/* checksum and I/O errors since open */
-	int64_t created;	/* seconds since 1970 */
+	uint64_t nr_errors; /* checksum and I/O errors since open */
+	int64_t created;    /* seconds since 1970 */
 	uint32_t version;
 	uint64_t compat, ro_compat, incompat;
-	uint64_t high_water;	/* bytes */
+	uint64_t high_water; /* bytes */
 	uint64_t commit_ns_last, commit_ns_max;
 	bool read_only;
-	bool failed;		/* read-only because a write failed */
+	bool failed; /* read-only because a write failed */
 };
 void pool_stat(struct pool *pool, struct pool_stat *st);
 /** Wait until the reaper has nothing left to do and its frees committed. */

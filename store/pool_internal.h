@@ -18,14 +18,14 @@
 #include "store/txg.h"
 
 enum note_kind {
-	NOTE_CLAIM,  /* run [first, first + nr) got its first reference */
-	NOTE_REF,    /* one more to the run or node at first */
-	NOTE_UNREF,  /* one less to the run */
-	NOTE_SHADOW, /* node: its content lives on in a copy */
-	NOTE_DROP,   /* node, a leaf: its content went with it */
+	NOTE_CLAIM,	/* run [first, first + nr) got its first reference */
+	NOTE_REF,	/* one more to the run or node at first */
+	NOTE_UNREF,	/* one less to the run */
+	NOTE_SHADOW,	/* node: its content lives on in a copy */
+	NOTE_DROP,	/* node, a leaf: its content went with it */
 	NOTE_FREE_NODE, /* first: a node of this group, emptied */
-	NOTE_KILL,   /* tree (first, txg, level) lost a name */
-	NOTE_DEFER,  /* write buf to the run */
+	NOTE_KILL,	/* tree (first, txg, level) lost a name */
+	NOTE_DEFER,	/* write buf to the run */
 };
 
 struct note {
@@ -166,14 +166,21 @@ int txg_stop(struct pool *pool);
 uint64_t txg_seal_births(struct op *op);
 /** Wait while budgets are used up. */
 int txg_throttle(struct pool *pool);
+/** Frames are short: commit, or wait a moment for others' ops to end. */
+int txg_wait_for_room(struct pool *pool);
+/** Is there anything that a commit would write? */
+bool txg_anything_open(struct pool *pool);
+/** Make the space map cover @nr_blocks, between two commits, and commit. */
+int txg_grow(struct pool *pool, uint64_t nr_blocks);
+/** Put the datasets that wait to be sealed (the pool is being freed). */
+void txg_drop_datasets(struct pool *pool);
 /** Commit what is open now, in the caller's thread. */
 int txg_commit(struct pool *pool);
 
 /* -- txg_apply.c ---------------------------------------------------------- */
 
 /** Turn the group's notes into counts; the committer. */
-void txg_apply_notes(struct pool *pool, struct txg_group *group,
-		     struct op *op);
+void txg_apply_notes(struct pool *pool, struct txg_group *group, struct op *op);
 /** Drop the notes' holds and buffers after the commit. */
 void txg_free_notes(struct pool *pool, struct txg_group *group);
 
@@ -194,8 +201,8 @@ void reaper_free_node(struct pool *pool, struct op *op, uint64_t blkno);
  * Errors: -EINVAL no pool here; -EUCLEAN one, but no superblock is valid;
  *         -ENOTSUP version or features; with a sentence
  */
-int superblock_read(struct blkdev *dev, struct superblock *sb,
-		    bool read_only, struct store_error *error);
+int superblock_read(struct blkdev *dev, struct superblock *sb, bool read_only,
+		    struct store_error *error);
 /** Are the fields of @sb within their bounds?  0 or -EUCLEAN. */
 int superblock_verify(const struct superblock *sb, uint64_t dev_size,
 		      struct store_error *error);
@@ -209,6 +216,28 @@ void dataset_free_all(struct pool *pool);
 /** Put @ds's item into the root tree; committer at seal, or names held. */
 void dataset_store(struct op *op, struct dataset *ds);
 int dataset_touch(struct op *op, struct dataset *ds);
+
+/** Count fresh blocks anew where DATASET_RECOUNT says so (dataset_charge.c). */
+int dataset_recount(struct dataset *ds);
+
+/* -- pool_worker.c -------------------------------------------------------- */
+
+void pool_worker_init(struct pool *pool);
+int pool_worker_start(struct pool *pool);
+void pool_worker_stop(struct pool *pool);
+void pool_worker_release(struct pool *pool);
+/** Wait until the worker has nothing to do. */
+void pool_worker_wait(struct pool *pool);
+/** A commit that may bring blocks back; -ENOSPC: none could. */
+int pool_wait_space(void *pool);
+
+/* -- pool.c --------------------------------------------------------------- */
+
+/** A pool object for @sb on @dev, nothing loaded yet. */
+int pool_new(struct blkdev *dev, const struct superblock *sb,
+	     const struct pool_options *options, struct pool **pool);
+/** Free all but the device. */
+void pool_free(struct pool *pool);
 
 void store_error_set(struct store_error *error, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

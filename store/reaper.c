@@ -35,8 +35,7 @@ struct walk {
 static struct dead_item walk_store(const struct walk *w,
 				   const struct tree_root *root)
 {
-	struct dead_item d = {.tree = tree_root_store(root),
-			      .depth = w->depth};
+	struct dead_item d = {.tree = tree_root_store(root), .depth = w->depth};
 
 	for (uint8_t i = 0; i < w->depth; i++) {
 		d.stack[i].node.blkno = le40_of(w->frame[i].blkno);
@@ -86,9 +85,8 @@ static int item_write(struct pool *pool, struct op *op, uint64_t serial,
 
 void reaper_add(struct pool *pool, struct op *op, const struct note *kill)
 {
-	struct tree_root root = {.blkno = kill->first,
-				 .txg = kill->txg,
-				 .level = kill->level};
+	struct tree_root root = {
+		.blkno = kill->first, .txg = kill->txg, .level = kill->level};
 	struct walk w = {.level = root.level, .depth = 1};
 	struct dead_item d;
 
@@ -96,7 +94,8 @@ void reaper_add(struct pool *pool, struct op *op, const struct note *kill)
 	w.frame[0].txg = root.txg;
 	d = walk_store(&w, &root);
 	if (item_write(pool, op, root.blkno, &d)) {
-		log_error("destroyed tree cannot be noted blkno=%llu: its blocks leak until repaired",
+		log_error("destroyed tree cannot be noted blkno=%llu: its "
+			  "blocks leak until repaired",
 			  (unsigned long long)root.blkno);
 		return;
 	}
@@ -132,7 +131,8 @@ static bool walk_step(struct pool *pool, struct op *op, struct walk *w)
 	if (node_cache_load(pool->nc, blkno, w->frame[top].txg, level, &n)) {
 		/* what hangs below it stays allocated: nothing is lost */
 		pool_count_error(pool);
-		log_error("destroyed tree is damaged blkno=%llu: blocks below it leak until repaired",
+		log_error("destroyed tree is damaged blkno=%llu: blocks below "
+			  "it leak until repaired",
 			  (unsigned long long)blkno);
 		w->depth--;
 		return w->depth > 0;
@@ -198,6 +198,7 @@ bool reaper_step(struct pool *pool, struct op *op)
 	while (__atomic_load_n(&pool->nr_dead, __ATOMIC_ACQUIRE) > 0) {
 		struct tree_root root;
 		bool more;
+		int rc;
 
 		if (find_dead(pool, op, &serial, &d)) {
 			/* unreadable: leave it to the check */
@@ -213,13 +214,18 @@ bool reaper_step(struct pool *pool, struct op *op)
 			more = walk_step(pool, op, &w);
 		if (more) {
 			d = walk_store(&w, &root);
-			if (item_write(pool, op, serial, &d))
-				log_error("reaper cursor cannot be kept blkno=%llu",
-					  (unsigned long long)serial);
-			return true;
+			/* counts without their cursor must not be committed */
+			rc = item_write(pool, op, serial, &d);
+			if (rc)
+				pool_fail(pool, rc,
+					  "keeping the reaper's cursor");
+			return rc == 0;
 		}
-		if (item_write(pool, op, serial, NULL))
+		rc = item_write(pool, op, serial, NULL);
+		if (rc) {
+			pool_fail(pool, rc, "keeping the reaper's cursor");
 			return false;
+		}
 		__atomic_sub_fetch(&pool->nr_dead, 1, __ATOMIC_ACQ_REL);
 	}
 	return false;

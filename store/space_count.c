@@ -175,12 +175,12 @@ static void freed_add(struct space_map *sm, uint64_t first, uint32_t nr)
 	}
 	if (sm->nr_freed == sm->cap_freed) {
 		size_t cap = MAX_OF(2 * sm->cap_freed, (size_t)1024);
-		struct freed_run *f =
-			reallocarray(sm->freed, cap, sizeof(*f));
+		struct freed_run *f = reallocarray(sm->freed, cap, sizeof(*f));
 
 		if (!f) {
 			/* free on disk, found again at the next open */
-			log_warn("out of memory: freed blocks wait for the next open first=%llu nr=%u",
+			log_warn("out of memory: freed blocks wait for the "
+				 "next open first=%llu nr=%u",
 				 (unsigned long long)first, nr);
 			return;
 		}

@@ -39,8 +39,8 @@ static void counts_init(const struct space_map *sm, uint32_t r,
 	memset(c->count + len, 1, REGION_BLOCKS - len);
 }
 
-static int counts_read(struct space_map *sm, uint32_t r,
-		       const struct entry *e, struct space_region *c)
+static int counts_read(struct space_map *sm, uint32_t r, const struct entry *e,
+		       struct space_region *c)
 {
 	uint64_t blkno =
 		(uint64_t)r * REGION_BLOCKS + REGION_SLOT_COUNTS + e->slot;
@@ -80,13 +80,14 @@ static void mark_damaged(struct space_map *sm, uint32_t r, int error)
 	struct entry *e = &sm->leaf[r];
 
 	if (!(e->flags & SPACE_ENTRY_DAMAGED)) {
-		log_error("space map region unreadable region=%u error=%d: its free space is lost until repaired",
+		log_error("space map region unreadable region=%u error=%d: its "
+			  "free space is lost until repaired",
 			  r, -error);
 		e->flags |= SPACE_ENTRY_DAMAGED;
 		sm->nr_damaged++;
 		if (!sm->region[r])
-			sm->nr_avail -= MIN_OF(sm->nr_avail,
-					       (uint64_t)e->nr_free);
+			sm->nr_avail -=
+				MIN_OF(sm->nr_avail, (uint64_t)e->nr_free);
 	}
 }
 
@@ -267,7 +268,7 @@ again:
 		struct region *reg = sm->region[*cursor];
 
 		n = find_run(reg, *block, nr, &at);
-		if (n < enough && *block > 0 && reg->max_run >= enough)
+		if (n<enough && * block> 0 && reg->max_run >= enough)
 			n = find_run(reg, 0, nr, &at);
 		if (n >= enough) {
 			take_bits(sm, *cursor, at, n);
@@ -350,6 +351,22 @@ void space_map_unalloc(struct space_map *sm, uint64_t first, uint32_t nr)
 	os_mutex_lock(&sm->lock);
 	give_bits(sm, first, nr);
 	os_mutex_unlock(&sm->lock);
+}
+
+int space_map_take(struct space_map *sm, uint64_t first, uint32_t nr)
+{
+	uint32_t r = region_of(first), at = (uint32_t)(first % REGION_BLOCKS);
+	int rc = space_region_load(sm, r);
+
+	if (rc)
+		return rc;
+	os_mutex_lock(&sm->lock);
+	if (run_length(sm->region[r], at, nr) == nr)
+		take_bits(sm, r, at, nr);
+	else
+		rc = -ENOSPC;
+	os_mutex_unlock(&sm->lock);
+	return rc;
 }
 
 void space_map_on_full(struct space_map *sm, int (*wait)(void *arg), void *arg)
@@ -435,8 +452,8 @@ static void thin_out_counts(struct space_map *sm)
 {
 	os_mutex_lock(&sm->lock);
 	os_mutex_lock(&sm->count_lock);
-	for (uint32_t r = 0;
-	     r < sm->nr_regions && sm->nr_counts > COUNTS_KEPT; r++) {
+	for (uint32_t r = 0; r < sm->nr_regions && sm->nr_counts > COUNTS_KEPT;
+	     r++) {
 		struct region *reg = sm->region[r];
 
 		if (!reg || !reg->counts || reg->dirty || sm->loading[r])
@@ -453,8 +470,27 @@ static void thin_out_counts(struct space_map *sm)
 	os_mutex_unlock(&sm->lock);
 }
 
+void space_map_hold(struct space_map *sm)
+{
+	__atomic_add_fetch(&sm->nr_holds, 1, __ATOMIC_SEQ_CST);
+}
+
+void space_map_unhold(struct space_map *sm)
+{
+	uint32_t was = __atomic_fetch_sub(&sm->nr_holds, 1, __ATOMIC_SEQ_CST);
+
+	dbs_assert(was > 0);
+}
+
+bool space_map_held(struct space_map *sm)
+{
+	return __atomic_load_n(&sm->nr_holds, __ATOMIC_SEQ_CST) > 0;
+}
+
 void space_map_committed(struct space_map *sm)
 {
+	if (space_map_held(sm))
+		return;
 	os_mutex_lock(&sm->lock);
 	for (size_t i = 0; i < sm->nr_freed; i++)
 		give_bits(sm, sm->freed[i].first, sm->freed[i].nr);

@@ -54,6 +54,9 @@ int space_map_alloc(struct space_map *sm, uint32_t nr, uint64_t *first,
 /** Give back blocks that were handed out and never claimed. */
 void space_map_unalloc(struct space_map *sm, uint64_t first, uint32_t nr);
 
+/** Take just these blocks, which are free (pool creation).  -ENOSPC: not */
+int space_map_take(struct space_map *sm, uint64_t first, uint32_t nr);
+
 /* -- reservations of single blocks for nodes (op.c) ----------------------- */
 
 #define SPACE_USE_RESERVE 1u /* below the reserve too */
@@ -90,8 +93,8 @@ void space_map_inc(struct space_map *sm, struct op *op, struct btree *tree,
 bool space_map_dec(struct space_map *sm, struct op *op, struct btree *tree,
 		   uint64_t first, uint32_t nr);
 /** Is it the only reference?  Damaged regions say no. */
-bool space_map_is_last(struct space_map *sm, struct op *op,
-		       struct btree *tree, uint64_t blkno);
+bool space_map_is_last(struct space_map *sm, struct op *op, struct btree *tree,
+		       uint64_t blkno);
 
 /* -- life and commit ------------------------------------------------------ */
 
@@ -106,14 +109,19 @@ void space_map_free(struct space_map *sm);
  * Called without locks when an allocation finds nothing: @wait commits what is
  * open, or returns nonzero when no commit could bring blocks back.
  */
-void space_map_on_full(struct space_map *sm, int (*wait)(void *arg),
-		       void *arg);
+void space_map_on_full(struct space_map *sm, int (*wait)(void *arg), void *arg);
 
 /** Queue all changed slots and say in @sb where they will be. */
 int space_map_write(struct space_map *sm, uint64_t txg, struct io_batch *io,
 		    struct superblock *sb);
-/** The superblock is on disk: blocks freed before it can be handed out. */
+/** The superblock is on disk: blocks freed before it can be handed out, unless
+ * someone holds the map. */
 void space_map_committed(struct space_map *sm);
+/** While held, no freed block is handed out: who reads trees without locks
+ * finds everything where it was. */
+void space_map_hold(struct space_map *sm);
+void space_map_unhold(struct space_map *sm);
+bool space_map_held(struct space_map *sm);
 /** Make the map cover @nr_blocks, more than now. */
 int space_map_grow(struct space_map *sm, uint64_t nr_blocks);
 
@@ -122,9 +130,9 @@ struct space_map_stat {
 	uint64_t nr_free;     /* can be handed out, reserve included */
 	uint64_t nr_deferred; /* freed, waiting for a commit */
 	uint64_t nr_reserve;
-	uint64_t nr_damaged;  /* regions */
-	uint64_t high_water;  /* no block from here on was ever handed out */
-	uint64_t memory;      /* bytes */
+	uint64_t nr_damaged; /* regions */
+	uint64_t high_water; /* no block from here on was ever handed out */
+	uint64_t memory;     /* bytes */
 };
 void space_map_stat(struct space_map *sm, struct space_map_stat *st);
 

@@ -19,8 +19,8 @@ struct region {
 	uint32_t max_run; /* no run of set bits is longer */
 	/* under count_lock */
 	struct space_region *counts; /* NULL: not in memory */
-	bool dirty; /* counts differ from the current slot */
-	bool used;  /* since counts were last thinned out */
+	bool dirty;		     /* counts differ from the current slot */
+	bool used;		     /* since counts were last thinned out */
 };
 
 /* space_entry in memory */
@@ -48,8 +48,8 @@ struct space_map {
 	/* under lock, the allocator's */
 	struct os_mutex lock;
 	struct os_cond loaded;
-	uint64_t nr_blocks;   /* changed by grow, with count_lock too */
-	uint32_t nr_regions;  /* the same */
+	uint64_t nr_blocks;	/* changed by grow, with count_lock too */
+	uint32_t nr_regions;	/* the same */
 	struct region **region; /* NULL: never looked at */
 	uint8_t *loading;	/* a thread is reading it */
 	uint64_t nr_avail; /* may be handed out: bits, or entries' nr_free */
@@ -60,8 +60,8 @@ struct space_map {
 	uint32_t node_cursor;
 	/* single blocks for nodes: taken from the bits, in runs */
 	struct freed_run stash[STASH_RUNS];
-	uint32_t nr_stash;	/* runs */
-	uint64_t stash_blocks;	/* blocks in them */
+	uint32_t nr_stash;     /* runs */
+	uint64_t stash_blocks; /* blocks in them */
 	uint64_t stash_reserved;
 
 	/* under count_lock, the committer's */
@@ -74,11 +74,12 @@ struct space_map {
 	uint32_t nr_damaged;
 
 	/* the committer only */
-	struct freed_run *freed; /* in the group being committed */
+	struct freed_run *freed; /* in the group being committed, or held */
 	size_t nr_freed, cap_freed;
 
 	/* atomic */
 	uint64_t nr_deferred;
+	uint32_t nr_holds;
 };
 
 static inline uint32_t region_of(uint64_t blkno)

@@ -83,8 +83,7 @@ static void index_read(struct space_map *sm, uint32_t level, uint32_t i,
 	if (e->flags & SPACE_ENTRY_DAMAGED)
 		rc = -EUCLEAN;
 	else if (e->txg)
-		rc = blkdev_read(sm->dev, page, BLOCK_SIZE,
-				 blkno * BLOCK_SIZE);
+		rc = blkdev_read(sm->dev, page, BLOCK_SIZE, blkno * BLOCK_SIZE);
 	if (rc == 0 && e->txg &&
 	    (le64_get(page->h.csum) != e->csum ||
 	     le64_get(page->h.txg) != e->txg ||
@@ -101,18 +100,21 @@ static void index_read(struct space_map *sm, uint32_t level, uint32_t i,
 		else if (out[k].txg == 0)
 			out[k].nr_free = fresh_free(
 				sm->nr_blocks,
-				level == 1 ? (uint64_t)i * SPACE_INDEX_FANOUT + k
-					   : ((uint64_t)i * SPACE_INDEX_FANOUT +
-					      k) * SPACE_INDEX_FANOUT,
+				level == 1
+					? (uint64_t)i * SPACE_INDEX_FANOUT + k
+					: ((uint64_t)i * SPACE_INDEX_FANOUT +
+					   k) * SPACE_INDEX_FANOUT,
 				level == 1 ? 1 : SPACE_INDEX_FANOUT);
 		sum += out[k].nr_free;
 	}
 	if (rc == 0 && e->txg && sum != e->nr_free)
-		log_warn("space map index sum differs level=%u index=%u",
-			 level, i);
+		log_warn("space map index sum differs level=%u index=%u", level,
+			 i);
 	if (rc)
-		log_error("space map index unreadable level=%u index=%u error=%d: free space below it is lost until repaired",
-			  level, i, -rc);
+		log_error(
+			"space map index unreadable level=%u index=%u "
+			"error=%d: free space below it is lost until repaired",
+			level, i, -rc);
 }
 
 static int tables_new(struct space_map *sm, uint64_t nr_blocks)
@@ -137,8 +139,7 @@ static int tables_new(struct space_map *sm, uint64_t nr_blocks)
 /* Blocks kept for commits, deletes and destroys. */
 static uint64_t reserve_of(uint64_t nr_blocks)
 {
-	return MIN_OF(MAX_OF(nr_blocks / 64, UINT64_C(1024)),
-		      UINT64_C(65536));
+	return MIN_OF(MAX_OF(nr_blocks / 64, UINT64_C(1024)), UINT64_C(65536));
 }
 
 int space_map_open(struct blkdev *dev, uint64_t pool_id,
@@ -290,10 +291,10 @@ int space_map_write(struct space_map *sm, uint64_t txg, struct io_batch *io,
 		if (!sm->index1[i].dirty)
 			continue;
 		sm->index2[i / SPACE_INDEX_FANOUT].dirty = true;
-		rc = write_index(sm, 1, i, &sm->index1[i], sm->leaf + first,
-				 MIN_OF(sm->nr_regions - first,
-					SPACE_INDEX_FANOUT),
-				 txg, io);
+		rc = write_index(
+			sm, 1, i, &sm->index1[i], sm->leaf + first,
+			MIN_OF(sm->nr_regions - first, SPACE_INDEX_FANOUT), txg,
+			io);
 	}
 	for (uint32_t i = 0; i < sm->nr_index2 && rc == 0; i++) {
 		uint32_t first = i * SPACE_INDEX_FANOUT;

@@ -25,9 +25,8 @@ static bool intact(const struct superblock *sb, uint64_t blkno)
 	return memcmp(sb->magic, SUPERBLOCK_MAGIC, sizeof(sb->magic)) == 0 &&
 	       le32_get(sb->h.type) == META_SUPERBLOCK &&
 	       le64_get(sb->h.blkno) == blkno &&
-	       le64_get(sb->h.csum) ==
-		       csum_of((const uint8_t *)sb + 8, BLOCK_SIZE - 8,
-			       META_SUPERBLOCK);
+	       le64_get(sb->h.csum) == csum_of((const uint8_t *)sb + 8,
+					       BLOCK_SIZE - 8, META_SUPERBLOCK);
 }
 
 int superblock_verify(const struct superblock *sb, uint64_t dev_size,
@@ -38,7 +37,8 @@ int superblock_verify(const struct superblock *sb, uint64_t dev_size,
 
 	if (nr > dev_size / BLOCK_SIZE) {
 		store_error_set(error,
-				"the pool is truncated: it says %llu bytes, the device has %llu",
+				"the pool is truncated: it says %llu bytes, "
+				"the device has %llu",
 				(unsigned long long)nr * BLOCK_SIZE,
 				(unsigned long long)dev_size);
 		return -EUCLEAN;
@@ -61,8 +61,9 @@ int superblock_verify(const struct superblock *sb, uint64_t dev_size,
 	}
 	return 0;
 damaged:
-	store_error_set(error,
-			"the pool is damaged: its superblock contradicts itself");
+	store_error_set(
+		error,
+		"the pool is damaged: its superblock contradicts itself");
 	return -EUCLEAN;
 }
 
@@ -75,22 +76,26 @@ static int supported(const struct superblock *sb, bool read_only,
 
 	if (le32_get(sb->version) != SUPERBLOCK_VERSION ||
 	    le32_get(sb->block_size) != BLOCK_SIZE) {
-		store_error_set(error,
-				"the pool has format version %u and %u-byte blocks, this dbs knows version %u and %u: use a newer dbs",
-				le32_get(sb->version),
-				le32_get(sb->block_size), SUPERBLOCK_VERSION,
-				BLOCK_SIZE);
+		store_error_set(
+			error,
+			"the pool has format version %u and %u-byte blocks, "
+			"this dbs knows version %u and %u: use a newer dbs",
+			le32_get(sb->version), le32_get(sb->block_size),
+			SUPERBLOCK_VERSION, BLOCK_SIZE);
 		return -ENOTSUP;
 	}
 	if (incompat) {
 		store_error_set(error,
-				"the pool uses features that this dbs does not know (incompat 0x%llx): use a newer dbs",
+				"the pool uses features that this dbs does not "
+				"know (incompat 0x%llx): use a newer dbs",
 				(unsigned long long)incompat);
 		return -ENOTSUP;
 	}
 	if (ro && !read_only) {
 		store_error_set(error,
-				"the pool uses features that this dbs can only read (ro_compat 0x%llx): open it read-only or use a newer dbs",
+				"the pool uses features that this dbs can only "
+				"read (ro_compat 0x%llx): open it read-only or "
+				"use a newer dbs",
 				(unsigned long long)ro);
 		return -ENOTSUP;
 	}
@@ -127,7 +132,8 @@ int superblock_read(struct blkdev *dev, struct superblock *out, bool read_only,
 		}
 	free(sb);
 	if (!found) {
-		store_error_set(error, magic ? "the pool is damaged: none of its superblocks is valid"
+		store_error_set(error, magic ? "the pool is damaged: none of "
+					       "its superblocks is valid"
 					     : "there is no pool on it");
 		return magic ? -EUCLEAN : -EINVAL;
 	}
@@ -147,8 +153,8 @@ int superblock_write(struct blkdev *dev, struct superblock *sb)
 		uint64_t blkno = slot_blkno(copy, seq);
 
 		sb->h.blkno = le64_of(blkno);
-		sb->h.csum = le64_of(csum_of((uint8_t *)sb + 8,
-					     BLOCK_SIZE - 8, META_SUPERBLOCK));
+		sb->h.csum = le64_of(csum_of((uint8_t *)sb + 8, BLOCK_SIZE - 8,
+					     META_SUPERBLOCK));
 		rc = blkdev_write(dev, sb, BLOCK_SIZE, blkno * BLOCK_SIZE);
 	}
 	return rc;

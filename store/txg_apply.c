@@ -47,6 +47,9 @@ void reaper_free_node(struct pool *pool, struct op *op, uint64_t blkno)
 
 	if (!space_map_dec(pool->sm, op, &pool->space_tree, blkno, 1))
 		return;
+	/* someone may still walk to it: let it be written and read */
+	if (space_map_held(pool->sm))
+		return;
 	/* whatever its txg: the block is free, the node is nobody's */
 	n = node_cache_peek_any(pool->nc, blkno);
 	if (!n)

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/pool.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/pool_internal.h"
+#include "store/util.h"
+
+#define CACHE_BYTES_DEFAULT ((size_t)96 << 20)
+#define COMMIT_MS_DEFAULT   5000u
+
+void store_error_set(struct store_error *error, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!error)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(error->text, sizeof(error->text), fmt, ap);
+	va_end(ap);
+}
+
+struct blkdev *pool_dev(struct pool *pool)
+{
+	return pool->dev;
+}
+
+struct space_map *pool_space(struct pool *pool)
+{
+	return pool->sm;
+}
+
+uint64_t pool_hash_seed(const struct pool *pool)
+{
+	return pool->hash_seed;
+}
+
+void pool_count_error(struct pool *pool)
+{
+	__atomic_add_fetch(&pool->nr_errors, 1, __ATOMIC_RELAXED);
+}
+
+int pool_new(struct blkdev *dev, const struct superblock *sb,
+	     const struct pool_options *options, struct pool **out)
+{
+	struct pool *pool = calloc(1, sizeof(*pool));
+	int rc;
+
+	if (!pool)
+		return -ENOMEM;
+	pool->dev = dev;
+	if (options)
+		pool->options = *options;
+	if (!pool->options.cache_bytes)
+		pool->options.cache_bytes = CACHE_BYTES_DEFAULT;
+	if (!pool->options.commit_ms)
+		pool->options.commit_ms = COMMIT_MS_DEFAULT;
+	pool->read_only = pool->options.read_only || dev->read_only;
+	memcpy(pool->uuid, sb->uuid, sizeof(pool->uuid));
+	pool->id = le_load(sb->uuid, 8);
+	memcpy(pool->name, sb->name, POOL_NAME_MAX);
+	pool->hash_seed = le64_get(sb->hash_seed);
+	pool->created = (int64_t)le64_get(sb->created_sec);
+	pool->commit_seq = le64_get(sb->commit_seq);
+	pool->next_dataset = le32_get(sb->next_dataset);
+	pool->root_tree.root = tree_root_load(&sb->root_tree);
+	pool->root_tree.sticky = true;
+	pool->space_tree.root = tree_root_load(&sb->space_tree);
+	os_mutex_init(&pool->names);
+	pool_worker_init(pool);
+	rc = txg_init(pool);
+	pool->txg.open_txg = le64_get(sb->h.txg) + 1;
+	pool->txg.sealed_txg = le64_get(sb->h.txg);
+	pool->txg.committed_txg = le64_get(sb->h.txg);
+	if (rc == 0) {
+		pool->sb = blkdev_buffer_new(BLOCK_SIZE);
+		rc = pool->sb ? 0 : -ENOMEM;
+	}
+	if (rc == 0) {
+		memcpy(pool->sb, sb, sizeof(*sb));
+		rc = node_cache_new(dev, pool->id, pool->options.cache_bytes,
+				    &pool->nc);
+	}
+	if (rc == 0)
+		rc = space_map_open(dev, pool->id, sb, &pool->sm);
+	if (rc) {
+		pool_free(pool);
+		return rc;
+	}
+	space_map_on_full(pool->sm, pool_wait_space, pool);
+	*out = pool;
+	return 0;
+}
+
+void pool_free(struct pool *pool)
+{
+	pool_worker_release(pool);
+	/* the groups hold references to datasets and nodes */
+	if (pool->txg.open)
+		txg_drop_datasets(pool);
+	dataset_free_all(pool);
+	txg_release(pool);
+	node_cache_free(pool->nc);
+	space_map_free(pool->sm);
+	free(pool->sb);
+	os_mutex_release(&pool->names);
+	free(pool);
+}
+
+/* Ask the worker for what a crash or a close left undone. */
+static void resume_work(struct pool *pool)
+{
+	for (uint32_t b = 0; b < DATASET_BUCKETS; b++)
+		for (struct dataset *ds = pool->by_id[b]; ds;
+		     ds = ds->next_by_id)
+			if ((ds->flags & DATASET_RECOUNT) ||
+			    (!ds->snapshot && ds->nr_orphans > 0))
+				pool_want_purge(ds);
+}
+
+int pool_open_on(struct blkdev *dev, const struct pool_options *options,
+		 struct pool **out, struct store_error *error)
+{
+	struct superblock *sb = calloc(1, sizeof(*sb));
+	bool read_only = (options && options->read_only) || dev->read_only;
+	struct pool *pool = NULL;
+	int rc;
+
+	if (!sb)
+		return -ENOMEM;
+	rc = superblock_read(dev, sb, read_only, error);
+	if (rc == 0)
+		rc = pool_new(dev, sb, options, &pool);
+	free(sb);
+	if (rc)
+		return rc;
+	rc = dataset_load_all(pool, error);
+	if (rc == 0)
+		rc = reaper_open(pool);
+	if (rc) {
+		pool_free(pool);
+		return rc;
+	}
+	/* log records of earlier lives can never be taken for this one's */
+	pool->sb->ilog_epoch = le64_of(le64_get(pool->sb->ilog_epoch) + 1);
+	pool->sb->flags = le32_of(0);
+	if (!pool->read_only && !pool->options.no_background) {
+		rc = txg_start(pool);
+		if (rc == 0)
+			rc = pool_worker_start(pool);
+		if (rc) {
+			txg_stop(pool);
+			pool_free(pool);
+			return rc;
+		}
+	}
+	if (!pool->read_only)
+		resume_work(pool);
+	*out = pool;
+	return 0;
+}
+
+int pool_open(const char *path, const struct pool_options *options,
+	      struct pool **pool, struct store_error *error)
+{
+	bool read_only = options && options->read_only;
+	struct blkdev *dev;
+	int owner = 0;
+	int rc = blkdev_file_open(path, read_only ? BLKDEV_READ_ONLY : 0, &dev,
+				  &owner);
+
+	if (rc == -EBUSY && owner > 0)
+		store_error_set(error, "pool '%s' is in use by pid %d", path,
+				owner);
+	else if (rc == -EBUSY)
+		store_error_set(error, "'%s' is in use", path);
+	else if (rc == -ENOTBLK)
+		store_error_set(error,
+				"'%s' is neither a file nor a block device",
+				path);
+	else if (rc)
+		store_error_set(error, "pool '%s' cannot be opened: %s", path,
+				strerror(-rc));
+	if (rc)
+		return rc;
+	if (error)
+		error->text[0] = '\0';
+	rc = pool_open_on(dev, options, pool, error);
+	if (rc) {
+		struct store_error why = {""};
+
+		if (error)
+			why = *error;
+		store_error_set(error, "pool '%.200s' cannot be opened: %.280s",
+				path, why.text[0] ? why.text : strerror(-rc));
+		blkdev_close(dev);
+	}
+	return rc;
+}
+
+int pool_sync(struct pool *pool)
+{
+	return txg_sync(pool);
+}
+
+int pool_close(struct pool *pool)
+{
+	struct blkdev *dev = pool->dev;
+	int rc = 0;
+
+	pool_worker_stop(pool);
+	txg_stop(pool);
+	if (!pool->read_only) {
+		rc = pool_failed(pool) ? pool->txg.error : 0;
+		if (rc == 0 &&
+		    (txg_anything_open(pool) || pool->nr_commits > 0)) {
+			pool->sb->flags = le32_of(SUPERBLOCK_CLEAN);
+			rc = txg_commit(pool);
+		}
+	}
+	pool_free(pool);
+	blkdev_close(dev);
+	return rc;
+}
+
+void pool_abandon(struct pool *pool)
+{
+	struct blkdev *dev = pool->dev;
+
+	pool_worker_stop(pool);
+	txg_stop(pool);
+	pool_free(pool);
+	blkdev_close(dev);
+}
+
+static void stat_superblock(const struct superblock *sb, struct pool_stat *st)
+{
+	memcpy(st->name, sb->name, sizeof(st->name) - 1);
+	memcpy(st->uuid, sb->uuid, sizeof(st->uuid));
+	st->size = le64_get(sb->nr_blocks) << BLOCK_SHIFT;
+	st->txg = le64_get(sb->h.txg);
+	st->created = (int64_t)le64_get(sb->created_sec);
+	st->version = le32_get(sb->version);
+	st->compat = le64_get(sb->compat);
+	st->ro_compat = le64_get(sb->ro_compat);
+	st->incompat = le64_get(sb->incompat);
+}
+
+void pool_stat(struct pool *pool, struct pool_stat *st)
+{
+	struct node_cache_stat nc;
+	struct space_map_stat sm;
+
+	memset(st, 0, sizeof(*st));
+	space_map_stat(pool->sm, &sm);
+	node_cache_stat(pool->nc, &nc);
+	os_mutex_lock(&pool->names);
+	stat_superblock(pool->sb, st);
+	st->nr_datasets = pool->nr_datasets;
+	st->nr_snapshots = pool->nr_snapshots;
+	os_mutex_unlock(&pool->names);
+	os_mutex_lock(&pool->txg.lock);
+	st->txg = pool->txg.committed_txg;
+	os_mutex_unlock(&pool->txg.lock);
+	st->size = sm.nr_blocks << BLOCK_SHIFT;
+	st->free = sm.nr_free > sm.nr_reserve
+			   ? (sm.nr_free - sm.nr_reserve) << BLOCK_SHIFT
+			   : 0;
+	st->deferred = sm.nr_deferred << BLOCK_SHIFT;
+	st->allocated = (sm.nr_blocks - sm.nr_free - sm.nr_deferred)
+			<< BLOCK_SHIFT;
+	st->reserved = sm.nr_reserve << BLOCK_SHIFT;
+	st->high_water = sm.high_water << BLOCK_SHIFT;
+	st->dead = __atomic_load_n(&pool->nr_dead, __ATOMIC_ACQUIRE);
+	st->nr_commits = __atomic_load_n(&pool->nr_commits, __ATOMIC_RELAXED);
+	st->nr_errors = __atomic_load_n(&pool->nr_errors, __ATOMIC_RELAXED);
+	st->cache_bytes = nc.nr_frames * BLOCK_SIZE;
+	st->cache_used = nc.nr_used * BLOCK_SIZE;
+	st->dirty_bytes = nc.nr_dirty * BLOCK_SIZE;
+	st->commit_ns_last =
+		__atomic_load_n(&pool->commit_ns_last, __ATOMIC_RELAXED);
+	st->commit_ns_max =
+		__atomic_load_n(&pool->commit_ns_max, __ATOMIC_RELAXED);
+	st->failed = pool_failed(pool);
+	st->read_only = pool->read_only || st->failed;
+}
+
+int pool_probe(const char *path, struct pool_stat *st,
+	       struct store_error *error)
+{
+	struct superblock *sb = calloc(1, sizeof(*sb));
+	struct blkdev *dev = NULL;
+	int rc = sb ? blkdev_file_open(path, BLKDEV_READ_ONLY | BLKDEV_NO_LOCK,
+				       &dev, NULL)
+		    : -ENOMEM;
+
+	memset(st, 0, sizeof(*st));
+	if (rc == 0)
+		rc = superblock_read(dev, sb, true, error);
+	else
+		store_error_set(error, "'%s' cannot be opened: %s", path,
+				strerror(-rc));
+	if (rc == 0)
+		stat_superblock(sb, st);
+	blkdev_close(dev);
+	free(sb);
+	return rc;
+}
