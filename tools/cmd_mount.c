@@ -116,30 +116,74 @@ static int mount_check_fuse(void)
 		    "kernel module with 'modprobe fuse'");
 }
 
-/* dbsfs [-f] [-o OPTIONS]... [--socket=PATH] POOL DIR */
-static char **daemon_argv(const struct invocation *inv, char *path)
-{
-	size_t nr = 0, i;
-	char **argv = calloc(2 * inv->nr_given + 8, sizeof(*argv));
-	const char *value;
+/* The arguments of dbsfs; the strings live as long as the process. */
+struct daemon_args {
+	const char *argv[64];
+	size_t nr;
+};
 
-	if (!argv)
-		return NULL;
-	argv[nr++] = path;
-	if (inv_has(inv, "foreground"))
-		argv[nr++] = (char *)"-f";
-	for (i = 0; (value = inv_value_nth(inv, "options", i)); i++) {
-		argv[nr++] = (char *)"-o";
-		argv[nr++] = (char *)value;
+static int daemon_args_add(struct daemon_args *args, const char *arg)
+{
+	if (!arg)
+		return fail(CTL_FAILED, "out of memory");
+	/* the last stays NULL */
+	if (args->nr + 1 >= ARRAY_SIZE(args->argv))
+		return fail(CTL_USAGE, "too many options");
+	args->argv[args->nr++] = arg;
+	return CTL_OK;
+}
+
+/* One of -o's list: 'name=value' is dbsfs' option --name, others its -o. */
+static int daemon_args_option(struct daemon_args *args, const char *text,
+			      size_t len)
+{
+	char *arg = NULL;
+
+	if (asprintf(&arg, "%s%.*s", memchr(text, '=', len) ? "--" : "-o",
+		     (int)len, text) < 0)
+		arg = NULL;
+	return daemon_args_add(args, arg);
+}
+
+static int daemon_args_options(struct daemon_args *args, const char *text)
+{
+	int code = CTL_OK;
+
+	while (*text && code == CTL_OK) {
+		size_t len = strcspn(text, ",");
+
+		code = daemon_args_option(args, text, len);
+		text += len + (text[len] == ',');
 	}
-	value = inv_value(inv, "socket");
-	if (value) {
-		argv[nr++] = (char *)"--socket";
-		argv[nr++] = (char *)value;
+	return code;
+}
+
+/* dbsfs [-f] [-oOPTION]... [--OPTION=VALUE]... POOL DIR */
+static int daemon_args_make(const struct invocation *inv, const char *path,
+			    struct daemon_args *args)
+{
+	const char *text, *socket = inv_value(inv, "socket");
+	char *arg = NULL;
+	int code = daemon_args_add(args, path);
+
+	if (code == CTL_OK && inv_has(inv, "foreground"))
+		code = daemon_args_add(args, "--foreground");
+	for (size_t i = 0; (text = inv_value_nth(inv, "options", i)); i++)
+		if (code == CTL_OK)
+			code = daemon_args_options(args, text);
+	if (code == CTL_OK && socket) {
+		if (asprintf(&arg, "--socket=%s", socket) < 0)
+			arg = NULL;
+		code = daemon_args_add(args, arg);
 	}
-	argv[nr++] = (char *)inv_operand(inv, 0);
-	argv[nr++] = (char *)inv_operand(inv, 1);
-	return argv;
+	/* a path may begin with a dash */
+	if (code == CTL_OK)
+		code = daemon_args_add(args, "--");
+	if (code == CTL_OK)
+		code = daemon_args_add(args, inv_operand(inv, 0));
+	if (code == CTL_OK)
+		code = daemon_args_add(args, inv_operand(inv, 1));
+	return code;
 }
 
 static int fail_exec(const char *path)
@@ -147,8 +191,15 @@ static int fail_exec(const char *path)
 	return fail(CTL_FAILED, "the daemon '%s' cannot be started: %m", path);
 }
 
+_Noreturn static void daemon_exec(const char *path, struct daemon_args *args)
+{
+	/* as exec(3) says, the strings are not changed */
+	execv(path, (char *const *)(uintptr_t)args->argv);
+	exit(fail_exec(path));
+}
+
 /* The daemon drops into the background when the mount works. */
-static int daemon_start(const char *path, char **argv)
+static int daemon_start(const char *path, struct daemon_args *args)
 {
 	pid_t pid = fork();
 	int status;
@@ -156,8 +207,7 @@ static int daemon_start(const char *path, char **argv)
 	if (pid < 0)
 		return fail_exec(path);
 	if (!pid) {
-		execv(path, argv);
-		_exit(fail_exec(path));
+		daemon_exec(path, args);
 	}
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
@@ -184,7 +234,8 @@ int run_mount(struct invocation *inv)
 {
 	const char *pool = inv_operand(inv, 0), *dir = inv_operand(inv, 1);
 	uint64_t start = now_ns();
-	char *path, **argv;
+	struct daemon_args args = {.nr = 0};
+	char *path;
 	int code;
 
 	code = mount_check_pool(pool);
@@ -195,16 +246,11 @@ int run_mount(struct invocation *inv)
 	if (code != CTL_OK)
 		return code;
 	path = host_daemon_path();
-	argv = daemon_argv(inv, path);
-	if (!path || !argv)
-		code = fail(CTL_FAILED, "out of memory");
-	else if (!inv_has(inv, "foreground"))
-		code = daemon_start(path, argv);
-	else {
-		execv(path, argv);
-		code = fail_exec(path);
-	}
-	free(argv);
+	code = daemon_args_make(inv, path, &args);
+	if (code == CTL_OK && inv_has(inv, "foreground"))
+		daemon_exec(path, &args);
+	if (code == CTL_OK)
+		code = daemon_start(path, &args);
 	free(path);
 	if (code == CTL_OK && inv->json)
 		mount_print(dir, now_ns() - start);

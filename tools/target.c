@@ -38,6 +38,9 @@ int fail_pool(const char *path, int err, const struct store_error *error)
 	case EDQUOT:
 		code = CTL_NO_SPACE;
 		break;
+	case ENOTBLK:
+		return fail(CTL_FAILED,
+			    "'%s' is neither a file nor a block device", path);
 	default:
 		code = CTL_FAILED;
 	}

@@ -8,6 +8,8 @@
 
 bats_require_minimum_version 1.5.0
 
+: "${DBS:?the dbs to test}"
+
 setup_dir()
 {
 	T=$(mktemp -d /var/tmp/dbs-cli.XXXXXXXX)
@@ -72,7 +74,7 @@ fails()
 	run --separate-stderr "$@"
 	# shellcheck disable=SC2154 # run sets them
 	if [ "$status" -ne "$code" ] || [ -n "$output" ] ||
-		! [[ ${stderr_lines[0]} =~ ^dbs:\ .*$sentence ]] ||
+		! [[ ${stderr_lines[0]} =~ ^dbs(fs)?:\ .*$sentence ]] ||
 		[ "$(grep -vc "^try 'dbs help" <<<"$stderr")" -ne 1 ]; then
 		printf '%s\nwanted: exit code %s and "%s"\n' "$*" "$code" \
 			"$sentence"

@@ -60,7 +60,7 @@ daemon_pid() { json .pid "$DBS" mount "$POOL" "$MNT"; }
 
 @test "bad pools" {
 	echo text >"$T/text"
-	fails 2 "not a pool" "$DBS" mount "$T/text" "$MNT"
+	fails 2 "no pool on it" "$DBS" mount "$T/text" "$MNT"
 	fails 3 "No such file" "$DBS" mount "$T/none" "$MNT"
 	truncate -s 30M "$POOL"
 	fails 2 "truncated" "$DBS" mount "$POOL" "$MNT"
@@ -166,7 +166,7 @@ check_unmount_after_kill()
 		mkdir "$T/ext4"
 		mount "$dev" "$T/ext4"
 		fails 4 "" "$DBS" pool create "$dev" --force --yes
-		fails 2 "not a pool" "$DBS" list --pool "$dev" ||
+		fails 2 "no pool on it" "$DBS" list --pool "$dev" ||
 			fails 4 "" "$DBS" list --pool "$dev"
 		umount "$T/ext4"
 	fi

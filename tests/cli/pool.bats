@@ -58,7 +58,7 @@ teardown() { teardown_dir; }
 
 @test "pool create in a folder that is missing or not ours" {
 	fails 3 "No such file" "$DBS" pool create "$T/none/pool" --size 64M
-	fails 4 "" "$DBS" pool create "$MNT" --size 64M
+	fails 2 "neither a file nor" "$DBS" pool create "$MNT" --size 64M
 }
 
 @test "pool info, list and grow of a pool that is not mounted" {
@@ -114,11 +114,11 @@ teardown() { teardown_dir; }
 	head -c 10M /dev/zero >"$T/zeros"
 	for cmd in "pool info" "pool check" "pool grow --size 1G" "list --pool"; do
 		# shellcheck disable=SC2086
-		fails 2 "not a pool" "$DBS" $cmd "$T/text"
+		fails 2 "no pool on it" "$DBS" $cmd "$T/text"
 		# shellcheck disable=SC2086
-		fails 2 "not a pool" "$DBS" $cmd "$T/empty"
+		fails 2 "no pool on it" "$DBS" $cmd "$T/empty"
 		# shellcheck disable=SC2086
-		fails 2 "not a pool" "$DBS" $cmd "$T/zeros"
+		fails 2 "no pool on it" "$DBS" $cmd "$T/zeros"
 		# shellcheck disable=SC2086
 		fails 3 "No such file" "$DBS" $cmd "$T/none"
 	done
@@ -134,8 +134,8 @@ teardown() { teardown_dir; }
 @test "a directory, a fifo and a character device are no pools" {
 	mkfifo "$T/fifo"
 	fails 3 "no pool is mounted on" "$DBS" pool info "$T/etc"
-	fails 2 "" "$DBS" pool info /dev/null
-	fails 2 "" "$DBS" pool info "$T/fifo"
+	fails 2 "neither a file nor" "$DBS" pool info /dev/null
+	fails 2 "neither a file nor" "$DBS" pool info "$T/fifo"
 }
 
 @test "a pool that another process holds is refused with its pid" {
