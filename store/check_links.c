@@ -227,6 +227,7 @@ static const char *path_of(const struct idmap *names, uint64_t ino,
 			   char buf[PATH_SHOWN])
 {
 	char *p = buf + PATH_SHOWN - 1;
+	uint64_t steps = 0;
 
 	*p = '\0';
 	if (ino == INO_ROOT)
@@ -235,6 +236,9 @@ static const char *path_of(const struct idmap *names, uint64_t ino,
 		const struct fs_name *n = idmap_find(names, ino);
 		size_t len;
 
+		/* directories in a ring */
+		if (steps++ > names->nr)
+			return NULL;
 		if (!n || !n->name)
 			return *p ? p : NULL;
 		len = strlen(n->name);

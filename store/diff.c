@@ -34,7 +34,8 @@ struct diff_name {
 struct diff_inode {
 	uint64_t ino;
 	bool changed;  /* more than names */
-	bool had, has; /* it exists in the old, in the new root */
+	bool had, has; /* it has names in the old, in the new root */
+	bool in_both;  /* there is an item in both, with names or not */
 	struct inode_item old_item, new_item;
 	/* records, by where they are */
 	uint64_t nr_old, nr_new, nr_both;
@@ -183,22 +184,20 @@ static void cancel_names(struct diff_inode *i)
 
 /* ---- what happened to an inode ------------------------------------------- */
 
-static int load_one(struct diff *d, const struct tree_root *root, uint64_t ino,
-		    struct inode_item *item, bool *there)
-{
-	int rc = tree_inode(d->nc, root, ino, item);
-
-	/* unlinked, and held by an open file or waiting to be purged: gone */
-	*there = rc == 0 && (le32_get(item->nlink) > 0);
-	return rc == -ENOENT ? 0 : rc;
-}
-
 static int load(struct diff *d, struct diff_inode *i)
 {
-	int rc = load_one(d, &d->old_root, i->ino, &i->old_item, &i->had);
+	int old = tree_inode(d->nc, &d->old_root, i->ino, &i->old_item);
+	int new = tree_inode(d->nc, &d->new_root, i->ino, &i->new_item);
 
-	return rc ? rc
-		  : load_one(d, &d->new_root, i->ino, &i->new_item, &i->has);
+	if (old && old != -ENOENT)
+		return old;
+	if (new &&new != -ENOENT)
+		return new;
+	i->in_both = old == 0 && new == 0;
+	/* unlinked, and held by an open file or waiting to be purged: gone */
+	i->had = old == 0 && le32_get(i->old_item.nlink) > 0;
+	i->has = new == 0 && le32_get(i->new_item.nlink) > 0;
+	return 0;
 }
 
 /* Is it the same file in both roots? */
@@ -295,6 +294,35 @@ static uint64_t records_to_bytes(const struct inode_item *item, uint64_t nr)
 	return S_ISREG(le32_get(item->mode)) ? nr << shift : 0;
 }
 
+/* All records that @ino has in @root. */
+static int count_records(struct diff *d, const struct tree_root *root,
+			 uint64_t ino, uint64_t *nr)
+{
+	struct key key = key_of(ino, ITEM_EXTENT, 0);
+	struct tree_walk w;
+	int rc = tree_walk_seek(&w, d->nc, root, &key);
+
+	for (*nr = 0; rc == 0 && w.at == WALK_ITEM && w.item.key.ino == ino &&
+		      w.item.key.type == ITEM_EXTENT;
+	     ++*nr)
+		rc = tree_walk_next_item(&w);
+	tree_walk_release(&w);
+	return rc;
+}
+
+/* Records that @kind is about. */
+static int records_of(struct diff *d, const struct diff_inode *i,
+		      enum diff_kind kind, uint64_t *nr)
+{
+	/* what both have was not told apart */
+	if (i->in_both && kind == DIFF_ADDED)
+		return count_records(d, &d->new_root, i->ino, nr);
+	if (i->in_both && kind == DIFF_REMOVED)
+		return count_records(d, &d->old_root, i->ino, nr);
+	*nr = i->nr_old + i->nr_new + i->nr_both;
+	return 0;
+}
+
 static int emit(struct diff *d, const struct diff_inode *i, enum diff_kind kind,
 		int (*fn)(void *arg, const struct diff_entry *e), void *arg)
 {
@@ -302,18 +330,15 @@ static int emit(struct diff *d, const struct diff_inode *i, enum diff_kind kind,
 	const struct inode_item *item = gone ? &i->old_item : &i->new_item;
 	char *path = NULL, *old_path = NULL;
 	struct diff_entry e;
-	uint64_t nr;
+	uint64_t nr = 0;
 	int rc;
 
 	rc = path_finder_path(gone ? &d->old_paths : &d->new_paths, i->ino,
 			      &path);
 	if (rc == 0 && kind == DIFF_RENAMED)
 		rc = path_finder_path(&d->old_paths, i->ino, &old_path);
-	nr = i->nr_both;
-	if (kind != DIFF_ADDED)
-		nr += i->nr_old;
-	if (kind != DIFF_REMOVED)
-		nr += i->nr_new;
+	if (rc == 0)
+		rc = records_of(d, i, kind, &nr);
 	e = (struct diff_entry){
 		.kind = kind,
 		.ino = i->ino,

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_check_fs.c - the offline check: trees, files and datasets
+ */
+#include "tests/unit/check_image.h"
+
+/* ---- trees --------------------------------------------------------------- */
+
+/* Pointer number @i of inner node @page. */
+static struct node_ptr *child_ptr(uint8_t *page, uint32_t i)
+{
+	struct node_item item;
+
+	node_item(page, i, &item);
+	return (void *)(uintptr_t)item.value;
+}
+
+static void check__finds_node_that_points_to_itself(void **state)
+{
+	uint8_t *root = tree_of("prod");
+
+	(void)state;
+	CHECK(node_level(root) > 0);
+	child_ptr(root, 0)->blkno = le40_of(node_blkno(root));
+	child_ptr(root, 0)->txg = le40_of(node_txg(root));
+	node_seal(root);
+	run_check(false);
+	CHECK_FOUND("elsewhere as one of level");
+}
+
+static void check__finds_node_that_is_in_a_tree_twice(void **state)
+{
+	uint8_t *root = tree_of("prod");
+
+	(void)state;
+	CHECK(node_level(root) > 0);
+	*child_ptr(root, 1) = *child_ptr(root, 0);
+	node_seal(root);
+	run_check(false);
+	CHECK_FOUND("outside of its range");
+}
+
+static void check__finds_stale_pointer(void **state)
+{
+	uint8_t *root = tree_of("prod");
+
+	(void)state;
+	child_ptr(root, 0)->txg =
+		le40_of(le40_get(child_ptr(root, 0)->txg) - 1);
+	node_seal(root);
+	run_check(false);
+	CHECK(nr_findings > 0);
+	CHECK(found("elsewhere as one of level") ||
+	      found("is not what belongs there"));
+}
+
+/* ---- files --------------------------------------------------------------- */
+
+static void check__finds_wrong_link_count(void **state)
+{
+	uint8_t *leaf, *tree = tree_of("prod");
+	uint64_t ino = ino_of(tree, INO_ROOT, "log", NULL);
+
+	(void)state;
+	inode_item(tree, ino, &leaf)->nlink = le32_of(3);
+	node_seal(leaf);
+	run_check(false);
+	CHECK_FOUND("its link count is 3, but it has 2 names");
+	CHECK(found("'log'") || found("'db/log2'"));
+}
+
+static void check__finds_entry_without_an_inode(void **state)
+{
+	uint8_t *tree = tree_of("prod");
+	uint64_t ino = ino_of(tree, 16, "sock", NULL);
+
+	(void)state;
+	remove_item(tree, key_of(ino, ITEM_INODE, 0));
+	run_check(false);
+	CHECK_FOUND("'db/sock'");
+	CHECK_FOUND("names it, but it does not exist");
+	CHECK_FOUND("inodes, but it has");
+}
+
+static void check__finds_inode_without_a_name(void **state)
+{
+	uint8_t *tree = tree_of("prod");
+	struct key at;
+
+	(void)state;
+	ino_of(tree, 16, "sock", &at);
+	remove_item(tree, at);
+	run_check(false);
+	CHECK_FOUND("its link count is 1, but it has 0 names");
+	CHECK_FOUND("entries, but has");
+}
+
+static void check__finds_wrong_number_of_blocks(void **state)
+{
+	uint8_t *leaf, *tree = tree_of("prod");
+	uint64_t ino = ino_of(tree, 16, "t1.ibd", NULL);
+
+	(void)state;
+	inode_item(tree, ino, &leaf)->nr_blocks = le64_of(1);
+	node_seal(leaf);
+	run_check(false);
+	CHECK_FOUND("the inode says that it has 1 blocks");
+	CHECK_FOUND("'db/t1.ibd'");
+}
+
+static void check__finds_record_behind_the_end(void **state)
+{
+	uint8_t *leaf, *tree = tree_of("prod");
+	uint64_t ino = ino_of(tree, 16, "t1.ibd", NULL);
+
+	(void)state;
+	inode_item(tree, ino, &leaf)->size = le64_of(RECORD + 1);
+	node_seal(leaf);
+	run_check(false);
+	CHECK_FOUND("behind the file's end at 16385");
+}
+
+static void check__finds_directory_in_the_wrong_place(void **state)
+{
+	uint8_t *leaf, *tree = tree_of("prod");
+
+	(void)state;
+	inode_item(tree, 16, &leaf)->parent = le64_of(16);
+	inode_item(tree, 16, &leaf)->nr_subdirs = le32_of(2);
+	node_seal(leaf);
+	run_check(false);
+	CHECK_FOUND(
+		"the directory's parent is inode 16, but it lies in inode 1");
+	CHECK_FOUND("says that it has 2 subdirectories, but has 0");
+}
+
+static void check__finds_directory_in_itself(void **state)
+{
+	uint8_t *leaf, *tree = tree_of("prod");
+	uint64_t ino = ino_of(tree, 16, "sock", NULL);
+	struct dirent_item *e;
+	struct key at;
+
+	(void)state;
+	/* the entry 'db/sock' becomes one for 'db', the other one goes */
+	ino_of(tree, 16, "sock", &at);
+	e = value_of(tree, at, &leaf);
+	e->ino = le40_of(16);
+	e->type = S_IFDIR >> 12;
+	node_seal(leaf);
+	CHECK_UINT(ino_of(tree, INO_ROOT, "db", &at), 16);
+	remove_item(tree, at);
+	run_check(false);
+	CHECK_FOUND("cannot be reached from the root directory");
+	(void)ino;
+}
+
+static void check__finds_wrong_type_in_an_entry(void **state)
+{
+	uint8_t *leaf, *tree = tree_of("prod");
+	struct dirent_item *e;
+	struct key at;
+
+	(void)state;
+	ino_of(tree, 16, "t1.ibd", &at);
+	e = value_of(tree, at, &leaf);
+	e->type = S_IFLNK >> 12;
+	node_seal(leaf);
+	run_check(false);
+	CHECK_FOUND("says that it is of type 10, but it is of type 8");
+}
+
+static void check__finds_name_at_the_wrong_hash(void **state)
+{
+	uint8_t *leaf, *tree = tree_of("prod");
+	struct dirent_item *e;
+	struct key at;
+
+	(void)state;
+	ino_of(tree, 16, "t1.ibd", &at);
+	e = value_of(tree, at, &leaf);
+	((char *)(e + 1))[0] = 'u';
+	node_seal(leaf);
+	run_check(false);
+	CHECK_FOUND("'u1.ibd' is not where its name's hash belongs");
+}
+
+static void check__finds_part_of_an_attribute_missing(void **state)
+{
+	uint8_t *tree = tree_of("prod");
+	uint64_t ino = ino_of(tree, INO_ROOT, "log", NULL);
+	struct key at = next_key(tree, key_of(ino, ITEM_XATTR, 0));
+
+	(void)state;
+	/* the big one is that with a second chunk */
+	for (;;) {
+		struct key second = at;
+		uint8_t *leaf;
+		bool exact;
+
+		second.offset++;
+		leaf = leaf_for(tree, &second);
+		node_search(leaf, &second, &exact);
+		if (exact) {
+			remove_item(tree, second);
+			break;
+		}
+		at.offset = (at.offset | 0xff) + 1;
+		at = next_key(tree, at);
+	}
+	run_check(false);
+	CHECK(found("bytes short") ||
+	      found("a part of an extended attribute does not belong there"));
+}
+
+static void check__finds_unlinked_inode_that_will_not_be_purged(void **state)
+{
+	uint8_t *tree = tree_of("tuesday");
+	struct key at = next_key(tree, key_of(0, ITEM_ORPHAN, 0));
+
+	(void)state;
+	remove_item(tree, at);
+	run_check(false);
+	CHECK_FOUND("its link count is 0, but it is not marked as unlinked");
+	CHECK_FOUND("orphans, but it has 0");
+	CHECK_FOUND("'prod@tuesday'");
+}
+
+/* ---- datasets ------------------------------------------------------------ */
+
+static void check__finds_wrong_counters_of_a_dataset(void **state)
+{
+	uint8_t *leaf;
+	struct dataset_item *d = dataset_item("ci", &leaf);
+
+	(void)state;
+	d->referenced = le64_of(le64_get(d->referenced) + 1);
+	d->logical = le64_of(le64_get(d->logical) + 2);
+	d->fresh = le64_of(le64_get(d->fresh) + 3);
+	d->nr_inodes = le64_of(le64_get(d->nr_inodes) + 4);
+	d->next_ino = le64_of(17);
+	node_seal(leaf);
+	run_check(false);
+	CHECK_FOUND("blocks referenced, but it has");
+	CHECK_FOUND("bytes of records, but it has");
+	CHECK_FOUND("fresh blocks, but it has");
+	CHECK_FOUND("inodes, but it has");
+	CHECK_FOUND("its next inode number is 17");
+	CHECK_UINT(nr_findings, 5);
+}
+
+static void check__finds_two_datasets_with_one_name(void **state)
+{
+	uint8_t *leaf;
+	struct dataset_item *d = dataset_item("idle", &leaf);
+
+	(void)state;
+	memcpy(d + 1, "prod", 4);
+	node_seal(leaf);
+	run_check(false);
+	CHECK_FOUND("are both called 'prod'");
+}
+
+static void check__finds_snapshot_without_a_dataset(void **state)
+{
+	uint8_t *leaf;
+	struct dataset_item *d = dataset_item("monday", &leaf);
+
+	(void)state;
+	d->parent = le32_of(4711);
+	node_seal(leaf);
+	run_check(false);
+	CHECK_FOUND("it is a snapshot of dataset 4711, which does not exist");
+}
+
+static void check__finding_cannot_send_control_characters(void **state)
+{
+	uint8_t *leaf;
+	struct dataset_item *d = dataset_item("ci", &leaf);
+
+	(void)state;
+	memcpy(d + 1, "\033\n", 2);
+	d->nr_inodes = le64_of(0);
+	node_seal(leaf);
+	run_check(false);
+	CHECK_FOUND("'?"
+		    "?'");
+	CHECK_FOUND("its name has a character other than");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(check__finds_node_that_points_to_itself),
+		TEST(check__finds_node_that_is_in_a_tree_twice),
+		TEST(check__finds_stale_pointer),
+		TEST(check__finds_wrong_link_count),
+		TEST(check__finds_entry_without_an_inode),
+		TEST(check__finds_inode_without_a_name),
+		TEST(check__finds_wrong_number_of_blocks),
+		TEST(check__finds_record_behind_the_end),
+		TEST(check__finds_directory_in_the_wrong_place),
+		TEST(check__finds_directory_in_itself),
+		TEST(check__finds_wrong_type_in_an_entry),
+		TEST(check__finds_name_at_the_wrong_hash),
+		TEST(check__finds_part_of_an_attribute_missing),
+		TEST(check__finds_unlinked_inode_that_will_not_be_purged),
+		TEST(check__finds_wrong_counters_of_a_dataset),
+		TEST(check__finds_two_datasets_with_one_name),
+		TEST(check__finds_snapshot_without_a_dataset),
+		TEST(check__finding_cannot_send_control_characters),
+	};
+
+	return cmocka_run_group_tests(tests, make_pool, free_pool);
+}
