@@ -108,6 +108,87 @@ static void check__half_reaped_tree_has_no_findings(void **state)
 	check_clean();
 }
 
+/* More references than a byte counts: S6. */
+static void check__compares_counts_that_are_in_the_space_tree(void **state)
+{
+	struct pool *pool = pool_of(dev);
+	struct dataset *snap = open_ds(pool, "prod@monday"), *clone;
+	struct key first = key_of(0, ITEM_OVERFLOW, 0);
+	struct node_item item;
+	uint8_t *leaf;
+	char name[16];
+
+	(void)state;
+	for (unsigned i = 0; i < 300; i++) {
+		snprintf(name, sizeof(name), "clone%u", i);
+		CHECK_OK(dataset_clone(snap, name, NULL));
+		if (i % 100 != 50)
+			continue;
+		/* and their own way through it */
+		clone = open_ds(pool, name);
+		make(clone, INO_ROOT, "new", S_IFREG | 0644, NULL);
+		dataset_put(clone);
+	}
+	dataset_put(snap);
+	CHECK_OK(pool_close(pool));
+	check_clean();
+	leaf = leaf_for(root_of(&superblock()->space_tree), &first);
+	node_item(leaf, 0, &item);
+	CHECK_UINT(item.key.type, ITEM_OVERFLOW);
+	le_store((uint8_t *)(uintptr_t)item.value, 4, 4711);
+	node_seal(leaf);
+	run_check(false);
+	CHECK_FOUND("references, but its count is 4711");
+	CHECK_UINT(nr_findings, 1);
+	/* back below the border */
+	memcpy(image, pristine, POOL_SIZE);
+	pool = pool_of(dev);
+	snap = open_ds(pool, "prod@monday");
+	for (unsigned i = 0; i < 260; i++) {
+		snprintf(name, sizeof(name), "clone%u", i);
+		CHECK_OK(dataset_clone(snap, name, NULL));
+	}
+	dataset_put(snap);
+	for (unsigned i = 0; i < 260; i++) {
+		snprintf(name, sizeof(name), "clone%u", i);
+		clone = open_ds(pool, name);
+		CHECK_OK(dataset_destroy(clone, 0));
+		dataset_put(clone);
+	}
+	CHECK_OK(pool_close(pool));
+	check_clean();
+}
+
+static void check__pool_of_any_size_has_no_findings(void **state)
+{
+	/* the last region: a stump, short, whole */
+	static const uint64_t blocks[] = {REGION_BLOCKS * 5 + 24,
+					  REGION_BLOCKS * 5 + 25,
+					  REGION_BLOCKS * 6};
+	struct blkdev *kept = dev;
+	uint8_t *kept_image = image;
+	struct store_error error = {""};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(blocks); i++) {
+		struct pool *pool;
+
+		new_device(blocks[i] * BLOCK_SIZE);
+		check_clean();
+		pool = pool_of(dev);
+		populate(pool);
+		CHECK_OK(blkdev_resize(dev, blocks[i] * BLOCK_SIZE * 2, false));
+		CHECK_OK(pool_close(pool));
+		pool = pool_of(dev);
+		CHECK_OK(pool_grow(pool, 0, &error));
+		CHECK_OK(pool_close(pool));
+		check_clean();
+		blkdev_close(dev);
+	}
+	dev = kept;
+	image = kept_image;
+}
+
 /* ---- damage that checksums show ------------------------------------------ */
 
 static void check__finds_flipped_bit_in_a_node(void **state)
@@ -398,6 +479,8 @@ int main(void)
 		TEST(check__empty_pool_has_no_findings),
 		TEST(check__crashed_pool_has_no_findings),
 		TEST(check__half_reaped_tree_has_no_findings),
+		TEST(check__compares_counts_that_are_in_the_space_tree),
+		TEST(check__pool_of_any_size_has_no_findings),
 		TEST(check__finds_flipped_bit_in_a_node),
 		TEST(check__finds_flipped_bit_in_a_record_and_names_the_file),
 		TEST(check__finds_lost_write_of_a_region),
