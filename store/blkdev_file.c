@@ -7,11 +7,13 @@
 #include <libgen.h>
 #include <limits.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "store/os.h"
@@ -248,20 +250,47 @@ static const struct blkdev_ops file_ops = {
 	.close = file_close,
 };
 
+/* Who has the flock, by what the kernel shows of all locks; 0 unknown. */
+static int flock_owner(int fd)
+{
+	unsigned major, minor;
+	unsigned long ino;
+	char line[256];
+	struct stat st;
+	int pid, owner = 0;
+	FILE *f;
+
+	if (fstat(fd, &st) != 0)
+		return 0;
+	f = fopen("/proc/locks", "re");
+	if (!f)
+		return 0;
+	/* "1: FLOCK  ADVISORY  WRITE 4711 fe:00:10955035 0 EOF" */
+	while (!owner && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%*d: FLOCK %*s %*s %d %x:%x:%lu", &pid,
+			   &major, &minor, &ino) == 4 &&
+		    ino == st.st_ino && makedev(major, minor) == st.st_dev &&
+		    pid > 0)
+			owner = pid;
+	fclose(f);
+	return owner;
+}
+
 static int lock_owner(int fd)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
-	if (fcntl(fd, F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK)
-		return 0;
 	/* -1: a lock that belongs to an open file, not to a process */
-	return MAX_OF(lock.l_pid, 0);
+	if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK &&
+	    lock.l_pid > 0)
+		return lock.l_pid;
+	return flock_owner(fd);
 }
 
 /*
  * flock() is the lock: it lives and dies with the open file.  The POSIX lock
- * beside it can be asked for its owner; on its own it would be lost when the
- * process closes any other descriptor of the same file.
+ * beside it can be asked for its owner; it is lost when the process closes any
+ * other descriptor of the same file, and then /proc/locks must do.
  */
 static int file_lock(int fd, bool shared, int *owner)
 {
