@@ -380,8 +380,10 @@ static int umount_by_kernel(const char *dir, const char *pool, bool lazy,
 				    dir);
 		return fail(CTL_FAILED, "unmounting '%s': %m", dir);
 	}
-	if (dead)
+	if (dead) {
 		note("the daemon of '%s' had died", dir);
+		daemon_forget(pool);
+	}
 	return lazy || dead ? CTL_OK : wait_pool_released(pool, timeout_ms);
 }
 

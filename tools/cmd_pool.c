@@ -144,6 +144,11 @@ static void info_print(const json_t *info)
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		const char *value = out_get_text(info, texts[i]);
 
+		/* whole seconds do for people */
+		if (!strcmp(texts[i], "created")) {
+			snprintf(text, sizeof(text), "%.19sZ", value);
+			value = text;
+		}
 		info_row(table, texts[i], *value ? value : NULL);
 	}
 	info_row(table, "state",

@@ -215,6 +215,22 @@ json_t *daemon_of_pool(const char *path)
 	return ping;
 }
 
+void daemon_forget(const char *pool)
+{
+	char path[PATH_MAX];
+	struct pool_stat st;
+	int fd;
+
+	if (pool_probe(pool, &st, NULL) ||
+	    ctl_socket_path(st.uuid, path, sizeof(path)))
+		return;
+	fd = daemon_connect(path);
+	if (fd >= 0)
+		close(fd);
+	else if (fd == -ECONNREFUSED)
+		unlink(path);
+}
+
 json_t *daemon_by(const char *key, const char *value)
 {
 	json_t *list = daemon_list(), *ping, *found = NULL;

@@ -45,6 +45,8 @@ json_t *daemon_ping(const char *socket);
 json_t *daemon_list(void);
 /** The ping of the daemon that has the pool in file @path, or NULL. */
 json_t *daemon_of_pool(const char *path);
+/** Remove the socket that a dead daemon of the pool in @pool has left. */
+void daemon_forget(const char *pool);
 /** The first ping whose member @key is @value, or NULL. */
 json_t *daemon_by(const char *key, const char *value);
 /** The ping of the daemon whose mount is on @dir, or NULL. */

@@ -5,6 +5,7 @@
  */
 #include "tools/cmd.h"
 
+#include <ctype.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -22,15 +23,23 @@ void fail_silently(void)
 	silent = true;
 }
 
+/* One line: a name may have been given with a newline or worse in it. */
 __attribute__((format(printf, 1, 0))) static void say(const char *fmt,
 						      va_list ap)
 {
-	if (silent)
+	char *text;
+
+	if (silent || vasprintf(&text, fmt, ap) < 0)
 		return;
 	fflush(stdout);
 	fputs("dbs: ", stderr);
-	vfprintf(stderr, fmt, ap);
+	for (const char *c = text; *c; c++)
+		if (iscntrl((unsigned char)*c))
+			fprintf(stderr, "\\x%02x", (unsigned char)*c);
+		else
+			fputc(*c, stderr);
 	fputc('\n', stderr);
+	free(text);
 }
 
 int fail(int code, const char *fmt, ...)
@@ -76,7 +85,8 @@ int confirm(const struct invocation *inv, const char *what)
 				  "%s: nobody can be asked here; give --yes",
 				  what);
 	fflush(stdout);
-	fprintf(stderr, "dbs: %s\ngo on? [y/N] ", what);
+	note("%s", what);
+	fputs("go on? [y/N] ", stderr);
 	if (!fgets(answer, sizeof(answer), stdin) ||
 	    (answer[0] != 'y' && answer[0] != 'Y'))
 		return fail(CTL_CONFLICT, "not confirmed, nothing was done");

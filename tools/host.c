@@ -124,7 +124,7 @@ void host_mount_release(struct host_mount *mount)
 
 bool host_mount_is_ours(const struct host_mount *mount)
 {
-	return mount->type && !strcmp(mount->type, "fuse.dbsfs");
+	return mount->type && !strcmp(mount->type, "fuse.dbs");
 }
 
 /* ---- directories ------------------------------------------------------------- */

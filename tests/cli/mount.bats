@@ -13,6 +13,12 @@ setup()
 }
 teardown() { teardown_dir; }
 
+# ended PID: gone, or a zombie that only its parent can take away
+ended()
+{
+	[ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"
+}
+
 daemon_pid() { json .pid "$DBS" mount "$POOL" "$MNT"; }
 
 @test "mount returns when the mount works, umount when the pool is free" {
@@ -22,7 +28,7 @@ daemon_pid() { json .pid "$DBS" mount "$POOL" "$MNT"; }
 	echo hello >"$MNT/a/file"
 	kill -0 "$pid"
 	"$DBS" umount "$MNT"
-	[ ! -e "/proc/$pid" ]
+	ended "$pid"
 	[ -z "$(ls -A "$MNT")" ]
 	"$DBS" pool check "$POOL"
 	"$DBS" mount "$POOL" "$MNT"
@@ -84,10 +90,10 @@ daemon_pid() { json .pid "$DBS" mount "$POOL" "$MNT"; }
 	kill "$holder"
 	wait "$holder" || true
 	for _ in {1..100}; do
-		[ -e "/proc/$pid" ] || break
+		! ended "$pid" || break
 		sleep 0.1
 	done
-	[ ! -e "/proc/$pid" ]
+	ended "$pid"
 	"$DBS" pool check "$POOL"
 }
 
@@ -97,7 +103,7 @@ daemon_pid() { json .pid "$DBS" mount "$POOL" "$MNT"; }
 	echo kept >"$MNT/a/file"
 	"$DBS" sync
 	kill -KILL "$pid"
-	while [ -e "/proc/$pid" ]; do sleep 0.02; done
+	until ended "$pid"; do sleep 0.02; done
 	# the pool's file can be opened; what names the mount cannot be used
 	"$DBS" list
 	fails 69 "no daemon answers for the mount on '$MNT'" \
@@ -113,15 +119,15 @@ check_unmount_after_kill()
 {
 	local pid
 
-	pid=$(json .pid "$DBS" pool list | head -n 1) || true
 	pid=$("$DBS" pool list --json |
 		jq -r ".items[] | select(.mountpoint == \"$MNT\") | .pid")
 	kill -KILL "$pid"
-	while [ -e "/proc/$pid" ]; do sleep 0.02; done
+	until ended "$pid"; do sleep 0.02; done
 	"$DBS" umount "$MNT"
 	run grep -F "$MNT" /proc/self/mountinfo
 	[ "$status" -ne 0 ]
 	"$DBS" pool check "$POOL"
+	[ ! -e "/run/dbs/$(json .uuid "$DBS" pool info).sock" ]
 }
 
 @test "a stale socket is told, and mount replaces it" {
@@ -133,7 +139,7 @@ check_unmount_after_kill()
 		fuser "$POOL" 2>/dev/null | tr -d ' ') || true
 	[ -n "$pid" ] || skip "no fuser(1)"
 	kill -KILL "$pid"
-	while [ -e "/proc/$pid" ]; do sleep 0.02; done
+	until ended "$pid"; do sleep 0.02; done
 	fails 69 "stale" "$DBS" list --socket "$T/s.sock"
 	"$DBS" mount --socket "$T/s.sock" "$POOL" "$MNT"
 	"$DBS" list --socket "$T/s.sock"
@@ -144,7 +150,8 @@ check_unmount_after_kill()
 	pid=$(daemon_pid)
 	cp --sparse=always "$POOL" "$T/copy"
 	# a copy has the same UUID, but is not what is mounted
-	fails 2 "" "$DBS" get none --pool "$T/copy" || true
+	"$DBS" create in-copy --pool "$T/copy"
+	fails 3 "'in-copy'" "$DBS" get in-copy
 	fails 4 "in use.*$pid" "$DBS" pool check "$POOL"
 	fails 4 "$pid" "$DBS" pool create "$POOL" --size 64M --force --yes
 	"$DBS" umount "$MNT"

@@ -52,7 +52,7 @@ teardown() { teardown_dir; }
 		prod@two ]
 	json '.duration_ms >= 0' "$DBS" clone c4 c5
 	fails 4 "exists" "$DBS" clone prod@one c1
-	fails 3 "'prod@none'" "$DBS" clone prod@none c9
+	fails 3 "'prod' has no snapshot 'none'" "$DBS" clone prod@none c9
 	fails 3 "'none'" "$DBS" clone none c9
 	fails 64 "" "$DBS" clone prod c9@x
 	fails 64 "" "$DBS" clone prod .c
@@ -81,7 +81,7 @@ teardown() { teardown_dir; }
 	[[ $output == *"0 files"* ]]
 	"$DBS" clone prod@one c
 	"$DBS" restore prod@one --to c
-	fails 3 "'prod@none'" "$DBS" restore prod@none
+	fails 3 "'prod' has no snapshot 'none'" "$DBS" restore prod@none
 	fails 3 "'none'" "$DBS" restore none@one
 	fails 3 "'none'" "$DBS" restore prod@one --to none
 	fails 64 "" "$DBS" restore prod
@@ -192,7 +192,7 @@ teardown() { teardown_dir; }
 	[ "$("$DBS" list -q 'prod@*')" = prod@three ]
 	"$DBS" mv prod live
 	[ "$("$DBS" list -q 'live@*')" = live@three ]
-	fails 3 "'prod@one'" "$DBS" mv prod@one prod@x
+	fails 3 "'prod' has no snapshot 'one'|'prod'" "$DBS" mv prod@one prod@x
 	fails 64 "" "$DBS" mv live@three other@three
 	if mounted; then
 		[ -d "$MNT/live" ]

@@ -131,7 +131,8 @@ check_transactions() # NAME SNAPSHOT
 		before=$(cat "$HOST_TMP/before.$2.$w")
 		echo "writer $w: counter $n, $count events up to $max," \
 			"$before acknowledged before"
-		[ "$n" = "$count" ] && [ "$n" = "$max" ] && [ "$n" -ge "$before" ]
+		[ "$n" = "$count" ] && [ "$n" = "$max" ] &&
+			[ "$n" -ge "$before" ] || return 1
 	done
 }
 
