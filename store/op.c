@@ -250,12 +250,12 @@ static struct note_chunk *chunk_take(struct txg_state *t)
 {
 	struct note_chunk *c;
 
-	os_mutex_lock(&t->lock);
+	os_mutex_lock(&t->note_lock);
 	c = t->spare;
 	dbs_assert(c);
 	t->spare = c->next;
 	t->nr_spare--;
-	os_mutex_unlock(&t->lock);
+	os_mutex_unlock(&t->note_lock);
 	c->next = NULL;
 	c->nr = 0;
 	return c;

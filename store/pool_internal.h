@@ -85,11 +85,15 @@ struct txg_state {
 	bool committing; /* someone runs txg_commit() */
 	bool stop;
 	int error; /* of the pool: set once (T4) */
+	uint32_t nr_waiters;
+	bool kicked;
+
+	/* a leaf: taken under a group's lock, which is taken under lock */
+	struct os_mutex note_lock;
+	/* under note_lock */
 	struct note_chunk *spare;
 	uint32_t nr_spare;
 	uint64_t notes_reserved;
-	uint32_t nr_waiters;
-	bool kicked;
 
 	struct os_thread thread;
 };

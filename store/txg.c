@@ -55,14 +55,14 @@ static void group_free(struct pool *pool, struct txg_group *g)
 		struct note_chunk *c = g->first_chunk;
 
 		g->first_chunk = c->next;
-		os_mutex_lock(&t->lock);
+		os_mutex_lock(&t->note_lock);
 		if (t->nr_spare < SPARE_KEPT) {
 			c->next = t->spare;
 			t->spare = c;
 			t->nr_spare++;
 			c = NULL;
 		}
-		os_mutex_unlock(&t->lock);
+		os_mutex_unlock(&t->note_lock);
 		free(c);
 	}
 	os_mutex_release(&g->lock);
@@ -85,6 +85,7 @@ int txg_init(struct pool *pool)
 
 	os_rwlock_init(&t->hold);
 	os_mutex_init(&t->lock);
+	os_mutex_init(&t->note_lock);
 	os_cond_init(&t->work);
 	os_cond_init(&t->done);
 	t->open = group_new(1);
@@ -106,6 +107,7 @@ void txg_release(struct pool *pool)
 	}
 	os_rwlock_release(&t->hold);
 	os_mutex_release(&t->lock);
+	os_mutex_release(&t->note_lock);
 	os_cond_release(&t->work);
 	os_cond_release(&t->done);
 }
@@ -116,7 +118,7 @@ int txg_reserve_notes(struct pool *pool, uint64_t nr)
 {
 	struct txg_state *t = &pool->txg;
 
-	os_mutex_lock(&t->lock);
+	os_mutex_lock(&t->note_lock);
 	t->notes_reserved += nr;
 	/* a chunk begun in each group, and one to spare */
 	while ((uint64_t)t->nr_spare * NOTES_PER_CHUNK <
@@ -125,14 +127,14 @@ int txg_reserve_notes(struct pool *pool, uint64_t nr)
 
 		if (!c) {
 			t->notes_reserved -= nr;
-			os_mutex_unlock(&t->lock);
+			os_mutex_unlock(&t->note_lock);
 			return -ENOMEM;
 		}
 		c->next = t->spare;
 		t->spare = c;
 		t->nr_spare++;
 	}
-	os_mutex_unlock(&t->lock);
+	os_mutex_unlock(&t->note_lock);
 	return 0;
 }
 
@@ -140,10 +142,10 @@ void txg_unreserve_notes(struct pool *pool, uint64_t nr)
 {
 	struct txg_state *t = &pool->txg;
 
-	os_mutex_lock(&t->lock);
+	os_mutex_lock(&t->note_lock);
 	dbs_assert(t->notes_reserved >= nr);
 	t->notes_reserved -= nr;
-	os_mutex_unlock(&t->lock);
+	os_mutex_unlock(&t->note_lock);
 }
 
 void txg_kick(struct pool *pool)
