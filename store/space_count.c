@@ -17,13 +17,21 @@
 #include "store/btree.h"
 #include "store/util.h"
 
-/* The region's counts in memory, or NULL when damaged. */
+/*
+ * The region's counts in memory, or NULL when they are damaged, or when there
+ * can be none: the number may come from a damaged tree.
+ */
 static struct region *counts_of(struct space_map *sm, uint64_t blkno)
 {
-	uint32_t r = region_of(blkno);
+	uint32_t r;
 	struct region *reg;
 
-	dbs_assert(r < sm->nr_regions);
+	if (blkno >= sm->nr_blocks || blkno % REGION_BLOCKS < REGION_RESERVED) {
+		log_error("a tree names an impossible block blkno=%llu",
+			  (unsigned long long)blkno);
+		return NULL;
+	}
+	r = region_of(blkno);
 	reg = sm->region[r];
 	if (reg && reg->counts) {
 		reg->used = true;
@@ -53,6 +61,16 @@ static void set_count(struct space_map *sm, struct region *reg, uint64_t blkno,
 static uint8_t get_count(const struct region *reg, uint64_t blkno)
 {
 	return reg->counts->count[blkno % REGION_BLOCKS];
+}
+
+/* Is a block that a tree names counted?  If not, a tree or the map is
+ * damaged; the block stays as it is. */
+static bool is_counted(uint64_t blkno, uint32_t count)
+{
+	if (count == 0)
+		log_error("a block in use counts as free blkno=%llu",
+			  (unsigned long long)blkno);
+	return count > 0;
 }
 
 /* Change the item of a large count; the committer may do I/O. */
@@ -148,7 +166,8 @@ void space_map_inc(struct space_map *sm, struct op *op, struct btree *tree,
 	if (!reg)
 		return;
 	count = get_count(reg, blkno);
-	dbs_assert(count > 0);
+	if (!is_counted(blkno, count))
+		return;
 	if (count < SPACE_COUNT_MAX) {
 		set_count(sm, reg, blkno, (uint8_t)(count + 1));
 		return;
@@ -209,7 +228,8 @@ bool space_map_dec(struct space_map *sm, struct op *op, struct btree *tree,
 	if (!reg)
 		return false;
 	count = get_count(reg, first);
-	dbs_assert(count > 0);
+	if (!is_counted(first, count))
+		return false;
 	if (count == SPACE_COUNT_OVERFLOW) {
 		if (overflow_read(op, tree, first, &count))
 			return false;
@@ -228,7 +248,8 @@ bool space_map_dec(struct space_map *sm, struct op *op, struct btree *tree,
 	}
 	for (uint32_t i = 0; i < nr; i++) {
 		reg = counts_of(sm, first + i);
-		if (!reg)
+		/* S3, unless two runs overlap: then it is somebody else's */
+		if (!reg || get_count(reg, first + i) != 1)
 			continue;
 		set_count(sm, reg, first + i, 0);
 		freed_add(sm, first + i, 1);
