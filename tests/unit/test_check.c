@@ -402,7 +402,7 @@ static void check__survives_any_damage_behind_good_checksums(void **state)
 			nodes[nr++] = b;
 	}
 	CHECK(nr > 20);
-	for (unsigned i = 0; i < 3000; i++) {
+	for (unsigned i = 0; i < 1000; i++) {
 		uint64_t hit[4];
 		unsigned k, n = 1 + (unsigned)rnd_below(&r, 4);
 
