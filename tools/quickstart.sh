@@ -322,6 +322,7 @@ main()
 	step "ci-1 is as the dump" compare ci-1
 	step "start MariaDB on ci-3" start ci-3
 	step "ci-3 is as the dump" compare ci-3
+	step "dbs sync" "$DBS" sync
 	"$DBS" df --unique >"$HOST_TMP/df"
 	for name in original ci-1 ci-2 ci-3; do
 		step "stop MariaDB on $name" mariadb_stop "$name"
