@@ -237,12 +237,11 @@ void pool_abandon(struct pool *pool)
 	blkdev_close(dev);
 }
 
+/* What no commit changes. */
 static void stat_superblock(const struct superblock *sb, struct pool_stat *st)
 {
 	memcpy(st->name, sb->name, sizeof(st->name) - 1);
 	memcpy(st->uuid, sb->uuid, sizeof(st->uuid));
-	st->size = le64_get(sb->nr_blocks) << BLOCK_SHIFT;
-	st->txg = le64_get(sb->h.txg);
 	st->created = (int64_t)le64_get(sb->created_sec);
 	st->version = le32_get(sb->version);
 	st->compat = le64_get(sb->compat);
@@ -304,8 +303,11 @@ int pool_probe(const char *path, struct pool_stat *st,
 	else
 		store_error_set(error, "'%s' cannot be opened: %s", path,
 				strerror(-rc));
-	if (rc == 0)
+	if (rc == 0) {
 		stat_superblock(sb, st);
+		st->size = le64_get(sb->nr_blocks) << BLOCK_SHIFT;
+		st->txg = le64_get(sb->h.txg);
+	}
 	blkdev_close(dev);
 	free(sb);
 	return rc;

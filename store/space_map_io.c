@@ -226,6 +226,17 @@ static void header_fill(struct meta_header *h, uint32_t type, uint64_t pool_id,
 	h->csum = le64_of(csum_of((uint8_t *)h + 8, BLOCK_SIZE - 8, type));
 }
 
+/* Others may be loading the region meanwhile. */
+static bool region_dirty(struct space_map *sm, uint32_t r)
+{
+	bool dirty;
+
+	os_mutex_lock(&sm->count_lock);
+	dirty = sm->region[r] && sm->region[r]->dirty;
+	os_mutex_unlock(&sm->count_lock);
+	return dirty;
+}
+
 static int write_region(struct space_map *sm, uint32_t r, uint64_t txg,
 			struct io_batch *io)
 {
@@ -283,7 +294,7 @@ int space_map_write(struct space_map *sm, uint64_t txg, struct io_batch *io,
 	int rc = 0;
 
 	for (uint32_t r = 0; r < sm->nr_regions && rc == 0; r++)
-		if (sm->region[r] && sm->region[r]->dirty)
+		if (region_dirty(sm, r))
 			rc = write_region(sm, r, txg, io);
 	for (uint32_t i = 0; i < sm->nr_index1 && rc == 0; i++) {
 		uint32_t first = i * SPACE_INDEX_FANOUT;
