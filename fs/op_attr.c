@@ -6,9 +6,9 @@
  */
 #include <errno.h>
 #include <linux/stat.h>
+#include <linux/xattr.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 
 #include "fs/fs_ops.h"
 
@@ -21,8 +21,6 @@
  */
 #define PRIVS_NONE 1u
 #define PRIVS_STEP 2u
-
-#define XATTR_CAPS "security.capability"
 
 bool fs_has_no_privs(const struct node *node)
 {
@@ -49,7 +47,7 @@ int fs_clear_privs(struct node *node, bool setid)
 	rc = file_getattr(ds, node->ino, &a);
 	if (rc)
 		return rc;
-	rc = file_removexattr(ds, node->ino, XATTR_CAPS);
+	rc = file_removexattr(ds, node->ino, XATTR_NAME_CAPS);
 	if (rc && rc != -ENODATA)
 		return rc;
 	if (S_ISREG(a.mode) && (a.mode & (S_ISUID | S_ISGID))) {

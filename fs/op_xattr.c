@@ -78,7 +78,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	int rc;
 
 	/* what the kernel asks before it lets a file be written */
-	if (fs_has_no_privs(node) && strcmp(name, "security.capability") == 0) {
+	if (fs_has_no_privs(node) && strcmp(name, XATTR_NAME_CAPS) == 0) {
 		fuse_reply_err(req, ENODATA);
 		return;
 	}
@@ -148,7 +148,11 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 	const struct node *node = fs_node(w, ino);
 	int rc;
 
-	rc = enter(req, node, name, true);
+	/*
+	 * The kernel takes capabilities away in the name of whoever writes to
+	 * the file; from others it wants CAP_SETFCAP.
+	 */
+	rc = enter(req, node, name, strcmp(name, XATTR_NAME_CAPS) != 0);
 	if (rc == 0) {
 		rc = file_removexattr(node->view->ds, node->ino, name);
 		fs_leave(w);

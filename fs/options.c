@@ -165,7 +165,7 @@ void options_parse(struct options *args, int argc, char **argv)
 	int option;
 
 	*args = (struct options){
-		.mount_flags = MS_NOSUID | MS_NODEV,
+		.mount_flags = MS_NOSUID | MS_NODEV | MS_NOATIME,
 		.threads = THREADS_MAX_DEFAULT,
 		.clone_fd = true,
 		.log_level = LOG_LEVEL_WARN,

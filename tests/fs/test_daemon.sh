@@ -1,0 +1,157 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# test_daemon.sh - how dbsfs starts, ends and dies, and what it says when it
+# cannot
+
+# shellcheck source=tests/fs/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+is_mounted()
+{
+	grep -q " $MOUNT fuse.dbs" /proc/self/mounts
+}
+
+# not COMMAND...
+not()
+{
+	! "$@"
+}
+
+# How many capabilities but one the daemon has left, in all of its threads.
+has_few_privileges()
+{
+	local task
+
+	for task in /proc/"$(fs_pid)"/task/*; do
+		grep -q '^CapEff:.0000000000200000' "$task/status" &&
+			grep -q '^CapBnd:.0000000000200000' "$task/status" &&
+			grep -q '^NoNewPrivs:.1' "$task/status" || return 1
+	done
+	grep -q 'core file size *0 *0' /proc/"$(fs_pid)"/limits
+}
+
+# notified: what a daemon told $NOTIFY_SOCKET
+notified()
+{
+	python3 - "$WORK/notify" "$@" <<'PYTHON'
+import os, signal, socket, subprocess, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+s.settimeout(30)
+p = subprocess.Popen(sys.argv[2:], env=dict(os.environ, NOTIFY_SOCKET=sys.argv[1]))
+ok = f"READY=1\nMAINPID={p.pid}" in s.recv(4096).decode()
+p.send_signal(signal.SIGTERM)
+ok = "STOPPING=1" in s.recv(4096).decode() and ok
+sys.exit(0 if p.wait(30) == 0 and ok else 1)
+PYTHON
+}
+
+fs_begin 256 ds
+
+# -- bad input ----------------------------------------------------------------
+
+claim argv__help exits 0 'usage: dbsfs*' "$DBSFS" --help
+claim argv__version exits 0 'dbsfs *' "$DBSFS" --version
+claim argv__nothing exits 64 '*needs a pool and a directory*' "$DBSFS"
+claim argv__unknown_option exits 64 '*--help*' "$DBSFS" --nonsense
+claim argv__unknown_mount_option exits 64 "*unknown mount option 'x'*" \
+	"$DBSFS" -o x "$POOL" "$MOUNT"
+claim pool__missing exits 3 "dbsfs: there is no pool '$WORK/no'" \
+	"$DBSFS" "$WORK/no" "$MOUNT"
+head -c 100000 /dev/urandom >"$WORK/garbage"
+claim pool__garbage exits 2 'dbsfs: *' "$DBSFS" --socket="$SOCKET" \
+	"$WORK/garbage" "$MOUNT"
+: >"$WORK/empty"
+claim pool__empty exits 2 'dbsfs: *' "$DBSFS" --socket="$SOCKET" \
+	"$WORK/empty" "$MOUNT"
+head -c 1000000 "$POOL" >"$WORK/short"
+claim pool__truncated exits 2 'dbsfs: *' "$DBSFS" --socket="$SOCKET" \
+	"$WORK/short" "$MOUNT"
+claim pool__directory exits 2 'dbsfs: *' "$DBSFS" --socket="$SOCKET" \
+	"$WORK" "$MOUNT"
+claim mountpoint__missing exits 3 "*there is no directory*" \
+	"$DBSFS" "$POOL" "$WORK/none"
+claim mountpoint__file exits 2 "*is not a directory*" \
+	"$DBSFS" "$POOL" "$POOL"
+mkdir "$WORK/full" && : >"$WORK/full/x"
+claim mountpoint__not_empty exits 4 "*is not empty*" \
+	"$DBSFS" "$POOL" "$WORK/full"
+claim socket__path_too_long exits 2 "*too long*" \
+	"$DBSFS" --socket="/tmp/$(printf 'x%.0s' {1..200})" "$POOL" "$MOUNT"
+claim group__unknown exits 78 "*no group*" "$DBSFS" --socket="$SOCKET" \
+	--socket-group=no-such-group "$POOL" "$MOUNT"
+claim user__must_be_root exits 5 '*only root*' \
+	setpriv --reuid=1002 --regid=1002 --clear-groups "$DBSFS" x y
+claim nothing__is_left_after_failures not is_mounted
+claim nothing__socket_is_left not test -e "$SOCKET"
+
+# -- life ---------------------------------------------------------------------
+
+claim mount__works_when_it_returns eval 'fs_mount && echo x >"$MOUNT/ds/a"'
+claim mount__drops_privileges has_few_privileges
+mkdir "$WORK/second"
+claim mount__same_pool_twice exits 4 "*in use by process $(fs_pid)" \
+	"$DBSFS" --socket="$WORK/s2" "$POOL" "$WORK/second"
+claim mount__same_directory_twice exits 4 "*mounted*already*" \
+	"$DBSFS" --socket="$WORK/s2" "$POOL" "$MOUNT"
+
+pid=$(fs_pid)
+kill -HUP "$pid"
+sleep 0.2
+claim signal__hup_is_ignored cat "$MOUNT/ds/a"
+kill -TERM "$pid"
+claim signal__term_ends_it fs_wait_gone "$pid"
+claim signal__term_unmounts not is_mounted
+claim signal__term_removes_the_socket not test -e "$SOCKET"
+claim signal__term_committed fs_check
+
+fs_mount
+claim remount__content_is_there grep -q x "$MOUNT/ds/a"
+exec 9>"$MOUNT/ds/open"
+echo data >&9
+pid=$(fs_pid)
+kill -TERM "$pid"
+claim signal__term_with_open_files_ends_it fs_wait_gone "$pid"
+claim signal__term_with_open_files_unmounts not is_mounted
+exec 9>&-
+fs_mount
+claim signal__term_with_open_files_committed grep -q data "$MOUNT/ds/open"
+
+# -- death --------------------------------------------------------------------
+
+echo kept >"$MOUNT/ds/kept"
+sync "$MOUNT/ds/kept"
+pid=$(fs_pid)
+kill -9 "$pid"
+fs_wait_gone "$pid"
+claim killed__mount_gives_enotconn exits 1 '*not connected*' \
+	stat "$MOUNT/ds"
+claim killed__can_be_replaced fs_mount
+claim killed__fsynced_is_there grep -q kept "$MOUNT/ds/kept"
+claim killed__one_mount_is_left test \
+	"$(grep -c " $MOUNT fuse.dbs" /proc/self/mounts)" = 1
+kill -9 "$(fs_pid)"
+fs_wait_gone "$(fs_pid)"
+if command -v fusermount3 >/dev/null; then
+	claim killed__fusermount_unmounts fusermount3 -u "$MOUNT"
+else
+	claim killed__umount_unmounts umount "$MOUNT"
+fi
+claim killed__nothing_is_mounted not is_mounted
+
+# -- modes --------------------------------------------------------------------
+
+claim foreground__notifies_systemd notified "$DBSFS" -f --socket="$SOCKET" \
+	"$POOL" "$MOUNT"
+claim foreground__unmounted not is_mounted
+claim ro__mounts fs_mount -o ro
+claim ro__cannot_be_written exits 1 '*ead-only*' touch "$MOUNT/ds/new"
+claim ro__can_be_read grep -q kept "$MOUNT/ds/kept"
+fs_unmount
+claim threads__two_are_enough fs_mount --threads=2 --no-clone-fd
+claim threads__two_serve cp -r /usr/include/linux "$MOUNT/ds/tree"
+claim threads__two_served diff -r /usr/include/linux "$MOUNT/ds/tree"
+fs_unmount
+claim pool__is_clean fs_check
+fs_end
