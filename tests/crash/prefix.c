@@ -67,7 +67,7 @@ _Noreturn static void crash_fail(const struct place *at, const char *what,
 				 const char *why)
 {
 	fprintf(stderr,
-		"FAILED seed=%ju prefix=%zu second=%zd%s: %s: %s\n"
+		"FAILED seed=%ju prefix=%zu then %zd%s: %s: %s\n"
 		"repeat: crash-prefix --seed %ju --commits %ju --second %ju "
 		"--only %zu\n",
 		(uintmax_t)at->settings->seed, at->first, (ssize_t)at->second,
@@ -79,11 +79,13 @@ _Noreturn static void crash_fail(const struct place *at, const char *what,
 
 /* -- recording ------------------------------------------------------------- */
 
+/* How many states there are now, and the last that is durable. */
 static void mark(void *arg, size_t durable)
 {
 	struct recording *rec = arg;
 
-	blkdev_faulty_mark(rec->faulty, durable);
+	blkdev_faulty_mark(rec->faulty,
+			   (uint64_t)rec->run.nr_states << 32 | durable);
 }
 
 static struct pool *reopen(void *arg, struct pool *pool, bool crash)
@@ -212,7 +214,7 @@ static void mutate_flush(struct recording *rec)
 static void apply(struct blkdev *dev, const struct blkdev_event *e)
 {
 	if (e->kind == BLKDEV_EVENT_WRITE)
-		MUST(blkdev_write(dev, e->data, e->length, e->offset) == 0);
+		blkdev_view_write(dev, e->data, e->length, e->offset);
 }
 
 /* Write only the first sectors of @e; the rest keeps what was there. */
@@ -253,12 +255,12 @@ static void allowed_states(const struct recording *rec, size_t n, size_t *from,
 	*to = rec->run.nr_states;
 	for (size_t i = n; i-- > 0;)
 		if (rec->events[i].kind == BLKDEV_EVENT_MARK) {
-			*from = (size_t)rec->events[i].offset;
+			*from = (size_t)(rec->events[i].offset & UINT32_MAX);
 			break;
 		}
 	for (size_t i = n; i < rec->nr_events; i++)
 		if (rec->events[i].kind == BLKDEV_EVENT_MARK) {
-			*to = (size_t)rec->events[i].offset + 1;
+			*to = (size_t)(rec->events[i].offset >> 32);
 			break;
 		}
 }
@@ -307,8 +309,14 @@ static size_t must_hold_state(const struct place *at, struct blkdev *dev,
 	allowed_states(rec, n, &from, &to);
 	found = model_run_find(&rec->run, from, to, pool, why, sizeof(why));
 	if (found == SIZE_MAX) {
-		snprintf(text, sizeof(text), "not one of [%zu, %zu): %s", from,
-			 to, why);
+		char other[512];
+
+		/* any other state, to tell lost from torn */
+		found = model_run_find(&rec->run, 0, rec->run.nr_states, pool,
+				       other, sizeof(other));
+		snprintf(text, sizeof(text),
+			 "not one of [%zu, %zu): %s; of all states %zd fits",
+			 from, to, why, (ssize_t)found);
 		crash_fail(at, "state", text);
 	}
 	pool_abandon(pool);

@@ -73,6 +73,15 @@ static int view_pwritev(struct blkdev *dev, const struct iovec *iov, int nr_iov,
 	return 0;
 }
 
+void blkdev_view_write(struct blkdev *view, const uint8_t *data, size_t len,
+		       uint64_t offset)
+{
+	const struct iovec iov = {(void *)(uintptr_t)data, len};
+
+	MUST(offset + len <= view->size);
+	MUST(view_pwritev(view, &iov, 1, offset) == 0);
+}
+
 static int view_flush(struct blkdev *dev)
 {
 	(void)dev;

@@ -16,6 +16,10 @@
 /** Show [@base, @base + @size), which must outlive the view. */
 struct blkdev *blkdev_view_open(const uint8_t *base, uint64_t size);
 
+/** Write through a view from a buffer that need not be aligned. */
+void blkdev_view_write(struct blkdev *view, const uint8_t *data, size_t len,
+		       uint64_t offset);
+
 /** Pass everything on to @below, but leave it open when this one closes: a
  * pool owns its device, and a test wants to look at the recording later. */
 struct blkdev *blkdev_borrow(struct blkdev *below);

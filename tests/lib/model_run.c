@@ -72,11 +72,10 @@ static void drop_states(struct model_run *run, size_t nr)
 		run->nr_states * sizeof(*run->states));
 }
 
-/* The step's own state counts too, whether it is kept by now or not. */
-void run_durable(struct model_run *run)
+/* States from index @at on are durable, or one that came later. */
+static void durable_from(struct model_run *run, size_t at)
 {
-	keep_state(run);
-	run->durable = run->nr_states - 1;
+	run->durable = MAX_OF(run->durable, at);
 	if (!run->o.keep_states) {
 		drop_states(run, run->durable);
 		run->durable = 0;
@@ -85,12 +84,37 @@ void run_durable(struct model_run *run)
 		run->o.on_durable(run->o.arg, run->durable);
 }
 
+/* The step's own state counts too, whether it is kept by now or not. */
+void run_durable(struct model_run *run)
+{
+	keep_state(run);
+	durable_from(run, run->nr_states - 1);
+}
+
+void run_durable_root(struct model_run *run, uint32_t id)
+{
+	const struct model_tree *tree = model_find(&run->now, id)->tree;
+	const struct model_root *r;
+	size_t at;
+
+	keep_state(run);
+	for (at = run->nr_states - 1; at > run->durable; at--) {
+		r = model_find(&run->states[at - 1], id);
+		if (!r || r->tree != tree)
+			break;
+	}
+	durable_from(run, at);
+}
+
 size_t model_run_find(const struct model_run *run, size_t from, size_t to,
 		      struct pool *pool, char *why, size_t cap)
 {
-	for (size_t i = to; i-- > from;)
+	for (size_t i = to; i-- > from;) {
 		if (model_compare(&run->states[i], pool, why, cap))
 			return i;
+		if (run->o.verbose)
+			fprintf(stderr, "not state %zu: %s\n", i, why);
+	}
 	return SIZE_MAX;
 }
 

@@ -223,7 +223,7 @@ static void op_fsync(struct model_run *run)
 		return;
 	run_what(run, "fsync %s ino %ju", t.root->name, (uintmax_t)t.ino);
 	if (run_expect(run, file_fsync(t.ds, t.ino), 0))
-		run_durable(run);
+		run_durable_root(run, t.root->id);
 	dataset_put(t.ds);
 }
 

@@ -19,6 +19,9 @@ void run_what(struct model_run *run, const char *fmt, ...)
 bool run_expect(struct model_run *run, int rc, int want);
 /** All that was done so far is durable once the step's state is kept. */
 void run_durable(struct model_run *run);
+/** The same for all that was done to dataset @id, and so for what came before
+ * its last change. */
+void run_durable_root(struct model_run *run, uint32_t id);
 
 /** A reference to root @id, which must exist. */
 struct dataset *run_open(struct model_run *run, uint32_t id);

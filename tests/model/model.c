@@ -103,7 +103,7 @@ static void one_run(const struct settings *s, uint64_t seed)
 		.seed = seed,
 		.max_roots = 18,
 		.max_inodes = 40,
-		.max_file = 160000,
+		.max_file = s->full ? 3000000 : 160000,
 		.full_ok = s->full,
 		.verbose = s->verbose,
 		.reopen = reopen,
