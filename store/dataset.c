@@ -128,7 +128,7 @@ void dataset_insert(struct dataset *ds)
 	dbs_assert(parent);
 	list_add_tail(&parent->snapshots, &ds->sibling);
 	parent->nr_snapshots++;
-	parent->held += ds->fresh;
+	__atomic_add_fetch(&parent->held, ds->fresh, __ATOMIC_RELAXED);
 	pool->nr_snapshots++;
 }
 
@@ -149,7 +149,7 @@ void dataset_remove(struct dataset *ds)
 	if (parent) {
 		list_del(&ds->sibling);
 		parent->nr_snapshots--;
-		parent->held -= ds->fresh;
+		__atomic_sub_fetch(&parent->held, ds->fresh, __ATOMIC_RELAXED);
 	}
 	pool->nr_snapshots--;
 }
@@ -311,6 +311,7 @@ void dataset_info(struct dataset *ds, struct dataset_info *info)
 {
 	struct pool *pool = ds->pool;
 	struct dataset *parent;
+	int64_t held;
 
 	memset(info, 0, sizeof(*info));
 	os_mutex_lock(&pool->names);
@@ -330,8 +331,8 @@ void dataset_info(struct dataset *ds, struct dataset_info *info)
 	info->created = ds->created;
 	info->created_txg = ds->created_txg;
 	os_rwlock_rdlock(&ds->lock);
-	info->charged =
-		blocks_to_bytes(ds->fresh + (ds->snapshot ? 0 : ds->held));
+	held = __atomic_load_n(&ds->held, __ATOMIC_RELAXED);
+	info->charged = blocks_to_bytes(ds->fresh + (ds->snapshot ? 0 : held));
 	info->referenced = ds->referenced << BLOCK_SHIFT;
 	info->logical = ds->logical;
 	info->nr_inodes = ds->nr_inodes;

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/namehash.h"
 #include "store/dataset_table.h"
+#include "store/namehash.h"
 #include "store/util.h"
 
 #define KEY_MAX	  200u
