@@ -15,6 +15,8 @@
 /* what a region offers to the log behind its reserved blocks */
 #define ILOG_SEGMENT (REGION_BLOCKS - REGION_RESERVED)
 #define ZERO_BYTES   ((size_t)1 << 20)
+/* regions zeroed at creation, beside the log's */
+#define REGIONS_AHEAD 8u
 
 /* Blocks that a pool of @size bytes has: no useless stump at the end. */
 static uint64_t usable_blocks(uint64_t size)
@@ -64,6 +66,37 @@ static void lay_out_log(struct superblock *sb, uint64_t nr_blocks)
 	}
 }
 
+/*
+ * Where the high-water mark starts: a preallocated file is zeroed that far,
+ * the log and a little to begin with; anything else has no such mark.
+ */
+static uint64_t first_high_water(const struct superblock *sb,
+				 const struct blkdev *dev, bool sparse,
+				 uint64_t nr_blocks)
+{
+	uint64_t regions = 2 + REGIONS_AHEAD;
+
+	if (!dev->is_file || sparse)
+		return nr_blocks;
+	for (unsigned i = 0; i < ILOG_SEGMENTS_MAX; i++)
+		regions += le32_get(sb->ilog[i].nr) > 0;
+	return MIN_OF(regions * REGION_BLOCKS, nr_blocks);
+}
+
+/* The log is written once, whatever the device, and never sparse. */
+static int zero_first(struct blkdev *dev, const struct superblock *sb,
+		      bool sparse)
+{
+	int rc = 0;
+
+	if (dev->is_file && !sparse)
+		return write_zeros(dev, 0, le64_get(sb->high_water));
+	for (unsigned i = 0; i < ILOG_SEGMENTS_MAX && rc == 0; i++)
+		rc = write_zeros(dev, le64_get(sb->ilog[i].first),
+				 le32_get(sb->ilog[i].nr));
+	return rc;
+}
+
 /* Claim the log's blocks in the first txg. */
 static int claim_log(struct pool *pool)
 {
@@ -80,8 +113,6 @@ static int claim_log(struct pool *pool)
 		if (nr == 0)
 			continue;
 		rc = space_map_take(pool->sm, first, nr);
-		if (rc == 0)
-			rc = write_zeros(pool->dev, first, nr);
 		if (rc)
 			break;
 		op_enter(&op);
@@ -167,8 +198,12 @@ int pool_create_on(struct blkdev *dev,
 		sb->ilog_epoch = le64_of(1);
 		sb->ilog_seq = le64_of(1);
 		lay_out_log(sb, nr_blocks);
-		rc = pool_new(dev, sb, &quiet, &pool);
+		sb->high_water = le64_of(
+			first_high_water(sb, dev, options->sparse, nr_blocks));
+		rc = zero_first(dev, sb, options->sparse);
 	}
+	if (rc == 0)
+		rc = pool_new(dev, sb, &quiet, &pool);
 	free(sb);
 	if (rc == 0)
 		rc = claim_log(pool);

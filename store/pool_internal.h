@@ -140,6 +140,7 @@ struct pool {
 	uint32_t nr_purge, cap_purge;
 	bool purge_stop, purge_busy;
 	struct os_thread purge_thread;
+	struct os_thread zero_thread;
 };
 
 /* -- op.c ----------------------------------------------------------------- */

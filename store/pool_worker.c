@@ -97,9 +97,75 @@ out:
 	os_mutex_unlock(&pool->purge_lock);
 }
 
+/*
+ * Keep written space ahead of the allocator, in a pool whose file has some
+ * left that was never written.
+ */
+#define ZERO_AHEAD   (UINT64_C(256) << 20 >> BLOCK_SHIFT) /* blocks */
+#define ZERO_PIECE   ((size_t)1 << 20)
+#define ZERO_LOOK_MS 200u
+
+static int zero_region(struct pool *pool, uint64_t first, uint32_t nr)
+{
+	uint8_t *zeros = blkdev_buffer_new(ZERO_PIECE);
+	int rc = zeros ? 0 : -ENOMEM;
+
+	while (nr > 0 && rc == 0) {
+		uint32_t n =
+			(uint32_t)MIN_OF((size_t)nr, ZERO_PIECE / BLOCK_SIZE);
+
+		rc = blkdev_write(pool->dev, zeros, (size_t)n * BLOCK_SIZE,
+				  first * BLOCK_SIZE);
+		first += n;
+		nr -= n;
+	}
+	free(zeros);
+	return rc;
+}
+
+static void zeroer(void *arg)
+{
+	struct pool *pool = arg;
+	uint64_t first;
+	uint32_t nr;
+
+	os_mutex_lock(&pool->purge_lock);
+	while (!pool->purge_stop) {
+		int rc;
+
+		os_mutex_unlock(&pool->purge_lock);
+		if (pool_failed(pool) ||
+		    !space_map_zero_begin(pool->sm, ZERO_AHEAD, &first, &nr)) {
+			os_mutex_lock(&pool->purge_lock);
+			if (!pool->purge_stop)
+				os_cond_wait_ms(&pool->purge_work,
+						&pool->purge_lock,
+						ZERO_LOOK_MS);
+			continue;
+		}
+		rc = zero_region(pool, first, nr);
+		/* without zeros it is slower, and no less right */
+		space_map_zero_end(pool->sm);
+		if (rc)
+			log_warn("space cannot be written ahead block=%llu "
+				 "error=%d",
+				 (unsigned long long)first, -rc);
+		os_mutex_lock(&pool->purge_lock);
+	}
+	os_mutex_unlock(&pool->purge_lock);
+}
+
 int pool_worker_start(struct pool *pool)
 {
-	return os_thread_start(&pool->purge_thread, "dbs-purge", worker, pool);
+	struct space_map_stat st;
+	int rc =
+		os_thread_start(&pool->purge_thread, "dbs-purge", worker, pool);
+
+	space_map_stat(pool->sm, &st);
+	if (rc == 0 && pool->dev->is_file && st.high_water < st.nr_blocks)
+		rc = os_thread_start(&pool->zero_thread, "dbs-zero", zeroer,
+				     pool);
+	return rc;
 }
 
 void pool_worker_stop(struct pool *pool)
@@ -109,6 +175,7 @@ void pool_worker_stop(struct pool *pool)
 	os_cond_broadcast(&pool->purge_work);
 	os_mutex_unlock(&pool->purge_lock);
 	os_thread_join(&pool->purge_thread);
+	os_thread_join(&pool->zero_thread);
 }
 
 void pool_worker_wait(struct pool *pool)

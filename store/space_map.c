@@ -5,6 +5,8 @@
  * Data comes from a cursor that moves through one region after the other, so
  * that what is written together lies together; nodes come from a stash of
  * small runs that is filled ahead, so that an apply never looks for space.
+ * Only regions below the high-water mark are used: they were written once, so
+ * that a flush of what goes there costs the host's file system no journal.
  * The next region is the lowest one that is an eighth free: a pool in a
  * sparse file stays small.
  */
@@ -208,16 +210,12 @@ static void take_bits(struct space_map *sm, uint32_t r, uint32_t at,
 		      uint32_t nr)
 {
 	struct region *reg = sm->region[r];
-	uint64_t end = (uint64_t)r * REGION_BLOCKS + at + nr;
-
 	for (uint32_t i = at; i < at + nr; i++) {
 		dbs_assert(bit_test(reg, i));
 		reg->bit[i / 64] &= ~(UINT64_C(1) << i % 64);
 	}
 	reg->nr_bits -= nr;
 	sm->nr_avail -= nr;
-	if (end > sm->high_water)
-		sm->high_water = end;
 }
 
 static void give_bits(struct space_map *sm, uint64_t first, uint32_t nr)
@@ -252,6 +250,20 @@ static bool region_may_have(struct space_map *sm, uint32_t r, uint32_t want,
 }
 
 /*
+ * Let regions be used that nobody has filled with zeros yet, one at a time;
+ * false: there are none.  Called with the lock.
+ */
+static bool open_region(struct space_map *sm)
+{
+	while (sm->zeroing)
+		os_cond_wait(&sm->loaded, &sm->lock);
+	if (sm->nr_open >= sm->nr_regions)
+		return false;
+	sm->nr_open++;
+	return true;
+}
+
+/*
  * Find a run of @nr in some region and take it; @nr may come out shorter.
  * Called with the lock, which is dropped while a region is read.
  */
@@ -264,11 +276,11 @@ static int take_run(struct space_map *sm, uint32_t *cursor, uint32_t *block,
 	uint32_t best_r = 0, best = 0;
 
 again:
-	if (*cursor < sm->nr_regions && sm->region[*cursor]) {
+	if (*cursor < sm->nr_open && sm->region[*cursor]) {
 		struct region *reg = sm->region[*cursor];
 
 		n = find_run(reg, *block, nr, &at);
-		if (n<enough && * block> 0 && reg->max_run >= enough)
+		if (n < enough && (*block > 0) && reg->max_run >= enough)
 			n = find_run(reg, 0, nr, &at);
 		if (n >= enough) {
 			take_bits(sm, *cursor, at, n);
@@ -279,7 +291,7 @@ again:
 		}
 	}
 	for (unsigned pass = 0; pass < 2; pass++)
-		for (uint32_t r = 0; r < sm->nr_regions; r++) {
+		for (uint32_t r = 0; r < sm->nr_open; r++) {
 			if (!region_may_have(sm, r, MAX_OF(wants[pass], enough),
 					     enough))
 				continue;
@@ -299,8 +311,10 @@ again:
 			    find_run(sm->region[r], 0, nr, &at) >= enough)
 				goto again;
 		}
+	if (open_region(sm))
+		goto again;
 	/* nowhere is a run that long: the longest of all, then */
-	for (uint32_t r = 0; r < sm->nr_regions; r++)
+	for (uint32_t r = 0; r < sm->nr_open; r++)
 		if (sm->region[r] && sm->region[r]->nr_bits > 0) {
 			n = find_run(sm->region[r], 0, nr, &at);
 			if (n > best) {
@@ -308,7 +322,7 @@ again:
 				best_r = r;
 			}
 		}
-	for (uint32_t r = 0; best == 0 && r < sm->nr_regions; r++)
+	for (uint32_t r = 0; best == 0 && r < sm->nr_open; r++)
 		if (!sm->region[r] && region_may_have(sm, r, 1, 0)) {
 			os_mutex_unlock(&sm->lock);
 			n = (uint32_t)-space_region_load(sm, r);
@@ -443,6 +457,39 @@ uint64_t space_map_take_node(struct space_map *sm)
 	return blkno;
 }
 
+/* ---- zeros ahead --------------------------------------------------------- */
+
+bool space_map_zero_begin(struct space_map *sm, uint64_t ahead, uint64_t *first,
+			  uint32_t *nr)
+{
+	uint64_t free = 0;
+	bool go;
+
+	os_mutex_lock(&sm->lock);
+	os_mutex_lock(&sm->count_lock);
+	for (uint32_t r = 0; r < sm->nr_open; r++)
+		free += sm->region[r] ? sm->region[r]->nr_bits
+				      : sm->leaf[r].nr_free;
+	os_mutex_unlock(&sm->count_lock);
+	go = sm->nr_open < sm->nr_regions && free < ahead && !sm->zeroing;
+	if (go) {
+		sm->zeroing = true;
+		*first = (uint64_t)sm->nr_open * REGION_BLOCKS;
+		*nr = region_length(sm, sm->nr_open);
+	}
+	os_mutex_unlock(&sm->lock);
+	return go;
+}
+
+void space_map_zero_end(struct space_map *sm)
+{
+	os_mutex_lock(&sm->lock);
+	sm->zeroing = false;
+	sm->nr_open++;
+	os_cond_broadcast(&sm->loaded);
+	os_mutex_unlock(&sm->lock);
+}
+
 /* ---- after the commit --------------------------------------------------- */
 
 /* counts kept in memory: 32 MiB, enough for 126 GiB of pool */
@@ -508,7 +555,8 @@ void space_map_stat(struct space_map *sm, struct space_map_stat *st)
 	st->nr_blocks = sm->nr_blocks;
 	st->nr_free = sm->nr_avail + sm->stash_blocks - sm->stash_reserved;
 	st->nr_reserve = sm->nr_reserve;
-	st->high_water = sm->high_water;
+	st->high_water =
+		MIN_OF((uint64_t)sm->nr_open * REGION_BLOCKS, sm->nr_blocks);
 	for (uint32_t r = 0; r < sm->nr_regions; r++)
 		if (sm->region[r])
 			st->memory += sizeof(struct region);

@@ -122,8 +122,17 @@ void space_map_committed(struct space_map *sm);
 void space_map_hold(struct space_map *sm);
 void space_map_unhold(struct space_map *sm);
 bool space_map_held(struct space_map *sm);
-/** Make the map cover @nr_blocks, more than now. */
-int space_map_grow(struct space_map *sm, uint64_t nr_blocks);
+/** Make the map cover @nr_blocks, more than now.  @written: the new blocks
+ * need no zeros ahead. */
+int space_map_grow(struct space_map *sm, uint64_t nr_blocks, bool written);
+
+/**
+ * The next region to be filled with zeros, when less than @ahead blocks are
+ * free below the high-water mark; space_map_zero_end() raises the mark.
+ */
+bool space_map_zero_begin(struct space_map *sm, uint64_t ahead, uint64_t *first,
+			  uint32_t *nr);
+void space_map_zero_end(struct space_map *sm);
 
 struct space_map_stat {
 	uint64_t nr_blocks;
@@ -131,7 +140,7 @@ struct space_map_stat {
 	uint64_t nr_deferred; /* freed, waiting for a commit */
 	uint64_t nr_reserve;
 	uint64_t nr_damaged; /* regions */
-	uint64_t high_water; /* no block from here on was ever handed out */
+	uint64_t high_water; /* block: from here on nothing was ever written */
 	uint64_t memory;     /* bytes */
 };
 void space_map_stat(struct space_map *sm, struct space_map_stat *st);

@@ -54,8 +54,9 @@ struct space_map {
 	uint8_t *loading;	/* a thread is reading it */
 	uint64_t nr_avail; /* may be handed out: bits, or entries' nr_free */
 	uint64_t nr_reserve;
-	uint64_t high_water;
-	uint32_t cursor; /* region data comes from */
+	uint32_t nr_open; /* regions below the high-water mark */
+	bool zeroing;	  /* region nr_open is being written */
+	uint32_t cursor;  /* region data comes from */
 	uint32_t cursor_block;
 	uint32_t node_cursor;
 	/* single blocks for nodes: taken from the bits, in runs */

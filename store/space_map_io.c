@@ -153,7 +153,6 @@ int space_map_open(struct blkdev *dev, uint64_t pool_id,
 		goto out;
 	sm->dev = dev;
 	sm->pool_id = pool_id;
-	sm->high_water = le64_get(sb->high_water);
 	os_mutex_init(&sm->lock);
 	os_mutex_init(&sm->count_lock);
 	os_cond_init(&sm->loaded);
@@ -161,6 +160,9 @@ int space_map_open(struct blkdev *dev, uint64_t pool_id,
 	if (rc)
 		goto out;
 	sm->nr_reserve = reserve_of(sm->nr_blocks);
+	sm->nr_open = (uint32_t)MIN_OF(
+		div_round_up(le64_get(sb->high_water), REGION_BLOCKS),
+		(uint64_t)sm->nr_regions);
 	for (uint32_t i = 0; i < sm->nr_index2; i++) {
 		uint32_t first = i * SPACE_INDEX_FANOUT;
 
@@ -321,11 +323,14 @@ int space_map_write(struct space_map *sm, uint64_t txg, struct io_batch *io,
 	}
 	sb->nr_free = le64_of(nr_free);
 	sb->nr_blocks = le64_of(sm->nr_blocks);
-	sb->high_water = le64_of(sm->high_water);
+	os_mutex_lock(&sm->lock);
+	sb->high_water = le64_of(
+		MIN_OF((uint64_t)sm->nr_open * REGION_BLOCKS, sm->nr_blocks));
+	os_mutex_unlock(&sm->lock);
 	return rc;
 }
 
-int space_map_grow(struct space_map *sm, uint64_t nr_blocks)
+int space_map_grow(struct space_map *sm, uint64_t nr_blocks, bool written)
 {
 	uint64_t old = sm->nr_blocks;
 	uint32_t old_regions = sm->nr_regions, old_index1 = sm->nr_index1;
@@ -385,6 +390,8 @@ int space_map_grow(struct space_map *sm, uint64_t nr_blocks)
 		sm->index1[r / SPACE_INDEX_FANOUT].dirty = true;
 	}
 	sm->nr_avail += added;
+	if (written)
+		sm->nr_open = sm->nr_regions;
 	os_mutex_unlock(&sm->count_lock);
 	os_mutex_unlock(&sm->lock);
 	return 0;

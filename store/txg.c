@@ -564,7 +564,7 @@ int txg_grow(struct pool *pool, uint64_t nr_blocks)
 	os_mutex_unlock(&t->lock);
 	if (rc)
 		return rc;
-	rc = space_map_grow(pool->sm, nr_blocks);
+	rc = space_map_grow(pool->sm, nr_blocks, !pool->dev->is_file);
 	if (rc == 0)
 		rc = commit_once(pool);
 	os_mutex_lock(&t->lock);
