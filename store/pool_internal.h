@@ -80,12 +80,10 @@ struct txg_state {
 	/* under lock */
 	struct txg_group *open, *syncing;
 	uint64_t committed_seq;
-	uint64_t wanted_seq;
 	uint64_t committed_txg;
-	bool committing; /* someone runs txg_commit() */
+	bool committing; /* someone is at it */
 	bool stop;
 	int error; /* of the pool: set once (T4) */
-	uint32_t nr_waiters;
 	bool kicked;
 
 	/* a leaf: taken under a group's lock, which is taken under lock */

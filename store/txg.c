@@ -175,27 +175,19 @@ int txg_throttle(struct pool *pool)
 	return 0;
 }
 
+static int commit_locked(struct pool *pool);
+
 /* Wait until group @seq is on disk; t->lock held. */
 static int wait_committed_locked(struct pool *pool, uint64_t seq)
 {
 	struct txg_state *t = &pool->txg;
 
-	while (t->committed_seq < seq && !t->error) {
-		if (t->wanted_seq < seq)
-			t->wanted_seq = seq;
-		if (!t->thread.running) {
-			int rc;
-
-			os_mutex_unlock(&t->lock);
-			rc = txg_commit(pool);
-			os_mutex_lock(&t->lock);
-			if (rc)
-				return rc;
-			continue;
-		}
-		os_cond_signal(&t->work);
-		os_cond_wait(&t->done, &t->lock);
-	}
+	/* who finds nobody at it commits for all that wait: no thread switch */
+	while (t->committed_seq < seq && !t->error)
+		if (t->committing)
+			os_cond_wait(&t->done, &t->lock);
+		else
+			commit_locked(pool);
 	return t->committed_seq >= seq ? 0 : t->error;
 }
 
@@ -518,6 +510,21 @@ static int commit_once(struct pool *pool)
 	return 0;
 }
 
+/* t->lock held, nobody committing; drops it meanwhile. */
+static int commit_locked(struct pool *pool)
+{
+	struct txg_state *t = &pool->txg;
+	int rc;
+
+	t->committing = true;
+	os_mutex_unlock(&t->lock);
+	rc = commit_once(pool);
+	os_mutex_lock(&t->lock);
+	t->committing = false;
+	os_cond_broadcast(&t->done);
+	return rc;
+}
+
 int txg_commit(struct pool *pool)
 {
 	struct txg_state *t = &pool->txg;
@@ -526,15 +533,7 @@ int txg_commit(struct pool *pool)
 	os_mutex_lock(&t->lock);
 	while (t->committing)
 		os_cond_wait(&t->done, &t->lock);
-	rc = t->error;
-	t->committing = rc == 0;
-	os_mutex_unlock(&t->lock);
-	if (rc)
-		return rc;
-	rc = commit_once(pool);
-	os_mutex_lock(&t->lock);
-	t->committing = false;
-	os_cond_broadcast(&t->done);
+	rc = t->error ? t->error : commit_locked(pool);
 	os_mutex_unlock(&t->lock);
 	return rc;
 }
@@ -599,7 +598,7 @@ static void committer(void *arg)
 	os_mutex_lock(&t->lock);
 	while (!t->stop) {
 		bool wanted =
-			t->wanted_seq > t->committed_seq || t->kicked ||
+			t->kicked ||
 			__atomic_load_n(&pool->nr_dead, __ATOMIC_ACQUIRE) > 0;
 
 		if (t->error ||
@@ -609,9 +608,10 @@ static void committer(void *arg)
 			continue;
 		}
 		timed_out = false;
-		os_mutex_unlock(&t->lock);
-		txg_commit(pool);
-		os_mutex_lock(&t->lock);
+		if (t->committing)
+			os_cond_wait(&t->done, &t->lock);
+		else
+			commit_locked(pool);
 	}
 	os_mutex_unlock(&t->lock);
 }
