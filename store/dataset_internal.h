@@ -51,7 +51,7 @@ struct dataset {
 	uint32_t origin;
 	uint64_t created_txg;
 	struct timespec created;
-	int64_t held; /* atomic: blocks charged for its snapshots */
+	int64_t held;	       /* atomic: blocks charged for its snapshots */
 	struct list snapshots; /* of a dataset, by creation */
 	struct list sibling;   /* in its dataset's list */
 	uint32_t nr_snapshots;

@@ -90,6 +90,23 @@ struct dirty_record *dirty_find(const struct dataset *ds, uint64_t ino,
 	return d;
 }
 
+void dirty_count(const struct dataset *ds, struct inode *inode)
+{
+	const struct list *head = &ds->cache->lru;
+
+	inode->nr_dirty = 0;
+	if (!S_ISREG(inode->mode))
+		return;
+	for (const struct list *n = head->next; n != head; n = n->next) {
+		const struct dirty_record *d =
+			container_of(n, struct dirty_record, lru);
+
+		if (d->ino == inode->ino)
+			inode->nr_dirty += UINT64_C(1)
+					   << (d->record_shift - BLOCK_SHIFT);
+	}
+}
+
 bool dirty_any(const struct dataset *ds)
 {
 	return !list_empty(&ds->cache->lru);

@@ -70,6 +70,9 @@ int dirty_flush_inode(struct dataset *ds, uint64_t ino);
 struct dirty_record *dirty_find(const struct dataset *ds, uint64_t ino,
 				uint64_t recno);
 
+/** Set inode->nr_dirty: blocks that its dirty records may take. */
+void dirty_count(const struct dataset *ds, struct inode *inode);
+
 /* The apply half. */
 /** Add @d (owner: the cache) where none is; keeps C2, @present: there is an
  * item.  The record's and the inode's key were touched. */

@@ -17,8 +17,11 @@ struct attr_arg {
 static int getattr_body(struct op *op, struct dataset *ds, void *arg)
 {
 	struct attr_arg *a = arg;
+	int rc = inode_get(op, ds, a->ino, &a->inode);
 
-	return inode_get(op, ds, a->ino, &a->inode);
+	if (rc == 0)
+		dirty_count(ds, &a->inode);
+	return rc;
 }
 
 int file_getattr(struct dataset *ds, uint64_t ino, struct file_attr *attr)
@@ -69,6 +72,7 @@ static int setattr_body(struct op *op, struct dataset *ds, void *arg)
 	file_apply_attr(&a->inode, a->mask, a->attr, os_time_now());
 	file_priv_apply(op, ds, &a->inode, &priv);
 	inode_put(op, ds, &a->inode);
+	dirty_count(ds, &a->inode);
 	return 0;
 }
 

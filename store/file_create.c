@@ -34,6 +34,8 @@ static int lookup_body(struct op *op, struct dataset *ds, void *arg)
 	if (rc)
 		return rc;
 	rc = inode_get(op, ds, e.ino, &l->inode);
+	if (rc == 0)
+		dirty_count(ds, &l->inode);
 	/* an entry's inode exists */
 	return rc == -ENOENT ? inode_damaged(ds, e.ino, "inode missing") : rc;
 }
@@ -316,6 +318,7 @@ static int link_body(struct op *op, struct dataset *ds, void *arg)
 		orphan_del(op, ds, l->ino);
 	l->inode.ctime = now;
 	inode_put(op, ds, &l->inode);
+	dirty_count(ds, &l->inode);
 	dir_put(op, ds, l->dir, e.offset, &l->name, &l->inode);
 	dir_count(&dir, 1, l->inode.mode, now);
 	inode_put(op, ds, &dir);

@@ -45,6 +45,7 @@ static int readdir_fill(struct op *op, const struct dataset *ds,
 			return inode_damaged(ds, ino, "inode missing");
 		if (rc)
 			return rc;
+		dirty_count(ds, &inode);
 		inode_attr(&inode, &s->attr);
 	} else {
 		s->attr = (struct file_attr){.ino = ino, .mode = mode};

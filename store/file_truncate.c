@@ -145,6 +145,7 @@ static int cut_body(struct op *op, struct dataset *ds, void *arg)
 	inode_put(op, ds, inode);
 	for (unsigned i = 0; i < c->nr_edges; i++)
 		file_edge_apply(op, ds, inode, &c->edge[i]);
+	dirty_count(ds, inode);
 	return 0;
 }
 

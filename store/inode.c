@@ -215,6 +215,13 @@ void inode_attr(const struct inode *inode, struct file_attr *attr)
 		.ctime = inode->ctime,
 		.btime = inode->btime,
 	};
+	if (inode->nr_dirty) {
+		uint64_t most = div_round_up(inode->size, BLOCK_SIZE);
+		uint64_t nr = inode->nr_blocks + inode->nr_dirty;
+
+		nr = MAX_OF(inode->nr_blocks, MIN_OF(nr, most));
+		attr->blocks = nr * (BLOCK_SIZE / 512);
+	}
 	if (S_ISDIR(inode->mode)) {
 		uint64_t nr = MIN_OF(inode->size, UINT64_C(1) << 40) + 2;
 

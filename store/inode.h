@@ -35,6 +35,7 @@ struct inode {
 	uint32_t nr_xattrs;
 	uint32_t nr_subdirs; /* directories */
 	uint8_t record_shift;
+	uint64_t nr_dirty; /* in memory only: see dirty_count() */
 };
 
 /** Errors: -ENOENT; -EAGAIN; -EUCLEAN a damaged item (logged) */
@@ -56,7 +57,10 @@ struct inode_item inode_item_of(const struct inode *inode);
 /** The root directory of a new, empty dataset, made at @now. */
 struct inode inode_new_root(uint8_t record_shift, struct timespec now);
 
-/** What stat(2) is told. */
+/**
+ * What stat(2) is told.  Dirty records count as if they were whole: a file
+ * with data must not say that it has no blocks, for tar takes it for a hole.
+ */
 void inode_attr(const struct inode *inode, struct file_attr *attr);
 
 static inline uint32_t inode_recordsize(const struct inode *inode)
