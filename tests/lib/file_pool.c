@@ -20,6 +20,15 @@ static void open_pool(struct file_pool *fp)
 void file_pool_init(struct file_pool *fp, unsigned mib,
 		    const struct dataset_properties *p)
 {
+	struct blkdev *dev;
+
+	CHECK_OK(blkdev_mem_open((uint64_t)mib << 20, &dev));
+	file_pool_init_on(fp, dev, p);
+}
+
+void file_pool_init_on(struct file_pool *fp, struct blkdev *mem,
+		       const struct dataset_properties *p)
+{
 	const struct pool_options options = {.no_background = true};
 	struct pool_create_options create = {.name = "test"};
 	struct dataset_properties defaults;
@@ -29,7 +38,7 @@ void file_pool_init(struct file_pool *fp, unsigned mib,
 	int rc;
 
 	dataset_properties_default(&defaults);
-	CHECK_OK(blkdev_mem_open((uint64_t)mib << 20, &fp->mem));
+	fp->mem = mem;
 	dev = blkdev_borrow(fp->mem);
 	rc = pool_create_on(dev, &create, &error);
 	if (rc)

@@ -21,6 +21,9 @@ struct file_pool {
 /** A fresh pool of @mib MiB; NULL @p: the default properties. */
 void file_pool_init(struct file_pool *fp, unsigned mib,
 		    const struct dataset_properties *p);
+/** The same on @dev, which becomes @fp's. */
+void file_pool_init_on(struct file_pool *fp, struct blkdev *dev,
+		       const struct dataset_properties *p);
 /** Put everything, check the pool offline (it must be clean), free. */
 void file_pool_release(struct file_pool *fp);
 /** Close or abandon the pool and open it again. */
