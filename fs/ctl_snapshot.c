@@ -177,7 +177,7 @@ static int restore_keep(struct ctl_context *ctx, struct dataset *ds,
 			char keep[DATASET_NAME_MAX + 1])
 {
 	const struct timespec pause = {.tv_nsec = 5 * 1000 * 1000};
-	char base[64], suffix[8] = "";
+	char base[64], suffix[16] = "";
 	time_t now = time(NULL);
 	int nr_same = 0, nr_busy = 0, rc;
 	struct tm tm;
