@@ -197,16 +197,40 @@ static bool same_file(const char *a, const char *b)
 	return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-json_t *daemon_of_pool(const char *path)
+/* Through the socket that the pool's UUID names. */
+static json_t *daemon_by_uuid(const char *path)
 {
-	struct pool_stat st;
 	char socket[PATH_MAX];
-	json_t *ping;
+	struct pool_stat st;
 
 	if (pool_probe(path, &st, NULL) ||
 	    ctl_socket_path(st.uuid, socket, sizeof(socket)))
 		return NULL;
-	ping = daemon_ping(socket);
+	return daemon_ping(socket);
+}
+
+/* Where the file itself cannot be read: ask all. */
+static json_t *daemon_by_file(const char *path)
+{
+	json_t *list = daemon_list(), *ping, *found = NULL;
+	size_t i;
+
+	json_array_foreach(list, i, ping)
+	{
+		if (!found && same_file(out_get_text(ping, "path"), path))
+			found = json_incref(ping);
+	}
+	json_decref(list);
+	return found;
+}
+
+json_t *daemon_of_pool(const char *path)
+{
+	json_t *ping;
+
+	if (access(path, R_OK))
+		return daemon_by_file(path);
+	ping = daemon_by_uuid(path);
 	/* a copy of a pool's file has its UUID too */
 	if (ping && !same_file(out_get_text(ping, "path"), path)) {
 		json_decref(ping);

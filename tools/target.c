@@ -154,6 +154,11 @@ static int target_only_mounted(const struct invocation *inv, struct target *t)
 	json_t *list = daemon_list();
 	size_t nr = json_array_size(list);
 
+	if (!nr && access(CTL_RUN_DIR, R_OK | X_OK) && errno == EACCES) {
+		json_decref(list);
+		return fail(CTL_NOT_PERMITTED, "'%s': %m", CTL_RUN_DIR);
+	}
+
 	if (nr == 1)
 		target_set(t, json_incref(json_array_get(list, 0)));
 	json_decref(list);

@@ -184,3 +184,65 @@ teardown() { teardown_dir; }
 	[ "$(DBS_SOCKET=$T/no.sock "$DBS" list -q --pool "$POOL")" = here ]
 	fails 3 "called 'nosuchpool'" "$DBS" list --pool nosuchpool
 }
+
+# every command that prints, with --json: one object, whatever it answers
+@test "--json is one object, and nothing where the command fails" {
+	local cmd
+
+	"$DBS" create a
+	"$DBS" snapshot a@s
+	while IFS= read -r cmd; do
+		# shellcheck disable=SC2086
+		run --separate-stderr "$DBS" $cmd --json
+		[ "$status" -eq 0 ] || { echo "$cmd: $stderr"; return 1; }
+		jq -es 'length == 1 and (.[0] | type == "object")' <<<"$output"
+		jq -e '[.. | strings | select(test("^20[0-9]{2}-")) |
+			select(test("^[0-9-]{10}T[0-9:.]+Z$") | not)] |
+			length == 0' <<<"$output"
+	done <<-END
+		create b
+		create c -o quota=1G
+		list
+		list --type all --unique
+		get a
+		get a created
+		set a user:k=v quota=1G
+		mv b bb
+		df --unique
+		sync
+		snapshot a@t c@t
+		snapshot a
+		clone a@t d
+		diff a@s
+		diff a d --limit 5
+		restore a@s --dry-run
+		restore a@s
+		restore a@s --discard --yes
+		rm --dry-run bb
+		rm --yes bb
+		rm -r --yes a c
+		pool info
+		pool list
+		pool grow --size 300M
+	END
+	run --separate-stderr "$DBS" get none --json
+	[ "$status" -eq 3 ]
+	[ -z "$output" ]
+}
+
+@test "who may not, is told so" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	local as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+
+	chmod 0755 "$T"
+	chmod 0600 "$POOL"
+	"${as_nobody[@]}" "$DBS" --version >/dev/null 2>&1 ||
+		skip "nobody cannot run $DBS"
+	fails 5 "ermission denied" "${as_nobody[@]}" "$DBS" list --pool "$POOL"
+	fails 5 "ermission denied" \
+		"${as_nobody[@]}" "$DBS" pool check --pool "$POOL"
+	if mounted; then
+		fails 5 "ermi" "${as_nobody[@]}" "$DBS" umount "$MNT"
+		grep -qF " $MNT " /proc/self/mountinfo
+	fi
+}

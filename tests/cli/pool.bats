@@ -131,6 +131,41 @@ teardown() { teardown_dir; }
 	"$DBS" pool check "$POOL"
 }
 
+@test "an unknown version or incompat feature is refused, unharmed" {
+	local cmd sum
+
+	"$DBS" pool create "$POOL" --size 64M --sparse
+	"$DBS" create a --pool "$POOL"
+	"$EDIT_SUPERBLOCK" "$POOL" version 99
+	sum=$(md5sum <"$POOL")
+	for cmd in "pool info" "pool check" "pool grow --size 1G" "list --pool"; do
+		# shellcheck disable=SC2086
+		fails 2 "version 99" "$DBS" $cmd "$POOL"
+	done
+	"$EDIT_SUPERBLOCK" "$POOL" version 1
+	"$EDIT_SUPERBLOCK" "$POOL" incompat 0x4000
+	for cmd in "pool info" "pool check" "list --pool"; do
+		# shellcheck disable=SC2086
+		fails 2 "feature.*4000" "$DBS" $cmd "$POOL"
+	done
+	"$EDIT_SUPERBLOCK" "$POOL" incompat 0
+	[ "$("$DBS" list -q --pool "$POOL")" = a ]
+	"$DBS" pool check "$POOL"
+	"$EDIT_SUPERBLOCK" "$POOL" version 99
+	[ "$(md5sum <"$POOL")" = "$sum" ]
+}
+
+@test "an unknown ro_compat feature can be read and not written" {
+	"$DBS" pool create "$POOL" --size 64M --sparse
+	"$DBS" create a --pool "$POOL"
+	"$EDIT_SUPERBLOCK" "$POOL" ro_compat 0x4000
+	[ "$("$DBS" list -q --pool "$POOL")" = a ]
+	fails 2 "" "$DBS" create b --pool "$POOL" ||
+		fails 5 "" "$DBS" create b --pool "$POOL"
+	"$EDIT_SUPERBLOCK" "$POOL" ro_compat 0
+	[ "$("$DBS" list -q --pool "$POOL")" = a ]
+}
+
 @test "a directory, a fifo and a character device are no pools" {
 	mkfifo "$T/fifo"
 	fails 3 "no pool is mounted on" "$DBS" pool info "$T/etc"
