@@ -85,8 +85,8 @@ ok = {"OK": "OK", "EXPECTEDFAIL": "OK", "SKIP": "SKIP"}
 with open(sys.argv[1], encoding="utf-8", errors="replace") as log:
     for line in log:
         t = json.loads(line)
-        suite = "+".join(s.split(":")[-1] for s in t.get("suite", []))
-        name = suite + "/" + t["name"].split(" / ")[-1]
+        # 'dbs:unit / test_util'
+        name = t["name"].split(":", 1)[-1].replace(" / ", "/")
         result = ok.get(t["result"], "FAIL")
         print(f"{result}\t{name}\t{t.get('duration', 0):.1f}")
         if result == "FAIL":
