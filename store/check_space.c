@@ -89,7 +89,9 @@ void check_counts_fixed(struct check *c)
 	uint64_t nr_delta = le32_get(sb->delta_log.nr);
 
 	for (uint64_t b = 0; b < c->nr_blocks; b += REGION_BLOCKS)
-		fix(c, b, MIN_OF(c->nr_blocks - b, (uint64_t)REGION_RESERVED),
+		fix(c, b,
+		    MIN_OF(c->nr_blocks - b,
+			   (uint64_t)region_reserved(b / REGION_BLOCKS)),
 		    "reserved blocks");
 	for (uint32_t i = 0; i < ILOG_SEGMENTS_MAX; i++) {
 		uint64_t nr = le32_get(sb->ilog[i].nr);
@@ -344,7 +346,7 @@ static void region_unwritten(const struct check *c, uint64_t r,
 	uint32_t len = (uint32_t)MIN_OF(left, (uint64_t)REGION_BLOCKS);
 
 	memset(s, 0, sizeof(*s));
-	memset(s->count, 1, MIN_OF(len, REGION_RESERVED));
+	memset(s->count, 1, MIN_OF(len, region_reserved(r)));
 	memset(s->count + len, 1, REGION_BLOCKS - len);
 }
 
@@ -373,7 +375,7 @@ static uint64_t check_region(struct check *c, uint64_t r,
 		return le32_get(e->nr_free);
 	}
 	if (is_written(e))
-		rc = read_slot(c, e, r * REGION_BLOCKS + REGION_SLOT_COUNTS,
+		rc = read_slot(c, e, region_counts_blkno(r, 0),
 			       META_SPACE_REGION, s);
 	else
 		region_unwritten(c, r, s);
@@ -420,14 +422,14 @@ static uint64_t check_entry(struct check *c, uint8_t level, uint64_t i,
 			    struct space_pages *pages, struct difference *d)
 {
 	uint64_t nr_regions = div_round_up(c->nr_blocks, REGION_BLOCKS);
-	uint64_t slots = i * regions_below(level) * REGION_BLOCKS, sum = 0;
+	uint64_t slots, sum = 0;
 	struct space_index *index;
 	int rc = 0;
 
 	if (level == 0)
 		return check_region(c, i, e, &pages->region, d);
 	index = &pages->index[level - 1];
-	slots += level == 1 ? REGION_SLOT_INDEX1 : REGION_SLOT_INDEX2;
+	slots = space_index_blkno(level, i, 0);
 	if (is_written(e))
 		rc = read_slot(c, e, slots, META_SPACE_INDEX, index);
 	if (rc == 0 && is_written(e) && index->level != level)

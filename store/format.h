@@ -73,21 +73,24 @@ _Static_assert(sizeof(struct tree_ptr) == 12, "tree_ptr");
 
 /*
  * The device is cut into regions of REGION_BLOCKS blocks; the last may be
- * short.  A region's first REGION_RESERVED blocks are never allocated:
+ * short.  A region starts with blocks that are never allocated:
  *
- * | blocks  | in region          | use                                     |
+ * | blocks  | region             | use                                     |
  * |---------|--------------------|-----------------------------------------|
  * | 0..15   | 0                  | superblock ring, first copy             |
  * | 0..15   | 1                  | superblock ring, second copy            |
- * | 16, 17  | every region       | slots 0 and 1 of the region's counts    |
- * | 18, 19  | r % FANOUT == 0    | slots of the level-1 index block r/FANOUT |
- * | 20, 21  | r % FANOUT^2 == 0  | slots of the level-2 index block          |
+ * | +0, +1  | every region       | slots 0 and 1 of the region's counts    |
+ * | +2, +3  | r % FANOUT == 0    | slots of the level-1 index block r/FANOUT |
+ * | +4, +5  | r % FANOUT^2 == 0  | slots of the level-2 index block          |
+ *
+ * where + is 16 in regions 0 and 1, behind the ring, and 0 elsewhere.
+ * region_reserved() counts them; a short last region has more blocks than
+ * that, or it is not used.
  */
 #define REGION_BLOCKS	     4032u
-#define REGION_RESERVED	     24u
-#define REGION_SLOT_COUNTS   16u
-#define REGION_SLOT_INDEX1   18u
-#define REGION_SLOT_INDEX2   20u
+#define REGION_SLOT_COUNTS   0u
+#define REGION_SLOT_INDEX1   2u
+#define REGION_SLOT_INDEX2   4u
 #define SPACE_INDEX_FANOUT   168u
 #define SPACE_INDEX2_MAX     64u /* level-2 entries in the superblock: 29 TB */
 #define SPACE_COUNT_MAX	     254u
@@ -137,9 +140,45 @@ struct space_index {
 };
 _Static_assert(sizeof(struct space_index) == BLOCK_SIZE, "space_index");
 
+#define SUPERBLOCK_RING 16u
+
+/** First block, within region @r, of its slots. */
+static inline uint32_t region_slots(uint64_t r)
+{
+	return r < 2 ? SUPERBLOCK_RING : 0;
+}
+
+/** Blocks at the start of region @r that are never allocated. */
+static inline uint32_t region_reserved(uint64_t r)
+{
+	uint32_t nr = region_slots(r) + 2;
+
+	if (r % SPACE_INDEX_FANOUT == 0)
+		nr += 2;
+	if (r % (SPACE_INDEX_FANOUT * SPACE_INDEX_FANOUT) == 0)
+		nr += 2;
+	return nr;
+}
+
+/** Block of @slot of region @r's counts. */
+static inline uint64_t region_counts_blkno(uint64_t r, uint8_t slot)
+{
+	return r * REGION_BLOCKS + region_slots(r) + REGION_SLOT_COUNTS + slot;
+}
+
+/** Block of @slot of index block @i of @level, 1 or 2. */
+static inline uint64_t space_index_blkno(uint8_t level, uint64_t i,
+					 uint8_t slot)
+{
+	uint64_t r = level == 1 ? i * SPACE_INDEX_FANOUT
+				: i * SPACE_INDEX_FANOUT * SPACE_INDEX_FANOUT;
+
+	return r * REGION_BLOCKS + region_slots(r) +
+	       (level == 1 ? REGION_SLOT_INDEX1 : REGION_SLOT_INDEX2) + slot;
+}
+
 /* ---- superblock --------------------------------------------------------- */
 
-#define SUPERBLOCK_RING	      16u
 #define SUPERBLOCK_MAGIC      "dbspool\n"
 #define SUPERBLOCK_VERSION    1u
 #define POOL_NAME_MAX	      63

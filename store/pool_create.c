@@ -13,7 +13,8 @@
 #define ILOG_BYTES_MIN (UINT64_C(4) << 20)
 #define ILOG_BYTES_MAX (UINT64_C(256) << 20)
 /* what a region offers to the log behind its reserved blocks */
-#define ILOG_SEGMENT (REGION_BLOCKS - REGION_RESERVED)
+#define ILOG_FIRST   2u /* region */
+#define ILOG_SEGMENT (REGION_BLOCKS - 2u)
 #define ZERO_BYTES   ((size_t)1 << 20)
 /* regions zeroed at creation, beside the log's */
 #define REGIONS_AHEAD 8u
@@ -23,7 +24,7 @@ static uint64_t usable_blocks(uint64_t size)
 {
 	uint64_t nr = size / BLOCK_SIZE, tail = nr % REGION_BLOCKS;
 
-	return tail <= REGION_RESERVED ? nr - tail : nr;
+	return tail <= region_reserved(nr / REGION_BLOCKS) ? nr - tail : nr;
 }
 
 static int write_zeros(struct blkdev *dev, uint64_t first, uint64_t nr)
@@ -54,8 +55,8 @@ static void lay_out_log(struct superblock *sb, uint64_t nr_blocks)
 		BLOCK_SIZE;
 
 	for (unsigned i = 0; i < ILOG_SEGMENTS_MAX && left > 0; i++) {
-		uint64_t first =
-			(2 + (uint64_t)i) * REGION_BLOCKS + REGION_RESERVED;
+		uint64_t first = (ILOG_FIRST + (uint64_t)i) * REGION_BLOCKS +
+				 region_reserved(ILOG_FIRST + i);
 		uint64_t nr = MIN_OF(left, (uint64_t)ILOG_SEGMENT);
 
 		if (first + nr > nr_blocks)

@@ -26,7 +26,8 @@ static struct region *counts_of(struct space_map *sm, uint64_t blkno)
 	uint32_t r;
 	struct region *reg;
 
-	if (blkno >= sm->nr_blocks || blkno % REGION_BLOCKS < REGION_RESERVED) {
+	if (blkno >= sm->nr_blocks ||
+	    blkno % REGION_BLOCKS < region_reserved(region_of(blkno))) {
 		log_error("a tree names an impossible block blkno=%llu",
 			  (unsigned long long)blkno);
 		return NULL;

@@ -37,15 +37,14 @@ static void counts_init(const struct space_map *sm, uint32_t r,
 	uint32_t len = region_length(sm, r);
 
 	memset(c, 0, sizeof(*c));
-	memset(c->count, 1, REGION_RESERVED);
+	memset(c->count, 1, region_reserved(r));
 	memset(c->count + len, 1, REGION_BLOCKS - len);
 }
 
 static int counts_read(struct space_map *sm, uint32_t r, const struct entry *e,
 		       struct space_region *c)
 {
-	uint64_t blkno =
-		(uint64_t)r * REGION_BLOCKS + REGION_SLOT_COUNTS + e->slot;
+	uint64_t blkno = region_counts_blkno(r, e->slot);
 	uint32_t nr_free = 0;
 	int rc;
 
@@ -67,7 +66,7 @@ static int counts_read(struct space_map *sm, uint32_t r, const struct entry *e,
 		return -EBADMSG;
 	for (uint32_t i = 0; i < REGION_BLOCKS; i++)
 		nr_free += c->count[i] == 0;
-	for (uint32_t i = 0; i < REGION_RESERVED; i++)
+	for (uint32_t i = 0; i < region_reserved(r); i++)
 		if (c->count[i] == 0)
 			return -EUCLEAN;
 	for (uint32_t i = region_length(sm, r); i < REGION_BLOCKS; i++)

@@ -37,18 +37,6 @@ static void entry_store(struct space_entry *s, const struct entry *e)
 	s->reserved = le16_of(0);
 }
 
-static uint64_t slot_blkno(uint32_t level, uint64_t i, uint8_t slot)
-{
-	uint64_t r = level == 0	  ? i
-		     : level == 1 ? i * SPACE_INDEX_FANOUT
-				  : i * SPACE_INDEX_FANOUT * SPACE_INDEX_FANOUT;
-	uint32_t at = level == 0   ? REGION_SLOT_COUNTS
-		      : level == 1 ? REGION_SLOT_INDEX1
-				   : REGION_SLOT_INDEX2;
-
-	return r * REGION_BLOCKS + at + slot;
-}
-
 /* A region (or index block) that no txg has written: all free. */
 static uint32_t fresh_free(uint64_t nr_blocks, uint64_t first_region,
 			   uint64_t nr_regions)
@@ -61,8 +49,8 @@ static uint32_t fresh_free(uint64_t nr_blocks, uint64_t first_region,
 		if (start >= nr_blocks)
 			break;
 		len = MIN_OF(nr_blocks - start, (uint64_t)REGION_BLOCKS);
-		if (len > REGION_RESERVED)
-			free += len - REGION_RESERVED;
+		if (len > region_reserved(r))
+			free += len - region_reserved(r);
 	}
 	return (uint32_t)free;
 }
@@ -75,7 +63,7 @@ static void index_read(struct space_map *sm, uint32_t level, uint32_t i,
 		       const struct entry *e, struct entry *out, uint32_t nr,
 		       struct space_index *page)
 {
-	uint64_t blkno = slot_blkno(level, i, e->slot);
+	uint64_t blkno = space_index_blkno((uint8_t)level, i, e->slot);
 	uint32_t sum = 0;
 	int rc = 0;
 
@@ -253,7 +241,7 @@ static int write_region(struct space_map *sm, uint32_t r, uint64_t txg,
 	sm->region[r]->dirty = false;
 	if (e->txg)
 		e->slot ^= 1;
-	blkno = slot_blkno(0, r, e->slot);
+	blkno = region_counts_blkno(r, e->slot);
 	page->nr_free = le16_of((uint16_t)e->nr_free);
 	header_fill(&page->h, META_SPACE_REGION, sm->pool_id, blkno, txg);
 	e->csum = le64_get(page->h.csum);
@@ -282,7 +270,7 @@ static int write_index(struct space_map *sm, uint8_t level, uint32_t i,
 		e->slot ^= 1;
 	e->flags = 0;
 	e->dirty = false;
-	blkno = slot_blkno(level, i, e->slot);
+	blkno = space_index_blkno((uint8_t)level, i, e->slot);
 	header_fill(&page->h, META_SPACE_INDEX, sm->pool_id, blkno, txg);
 	e->csum = le64_get(page->h.csum);
 	e->txg = txg;
@@ -374,8 +362,6 @@ int space_map_grow(struct space_map *sm, uint64_t nr_blocks, bool written)
 	     b++) {
 		uint32_t at = (uint32_t)(b % REGION_BLOCKS);
 
-		if (at < REGION_RESERVED)
-			continue;
 		reg->counts->count[at] = 0;
 		reg->bit[at / 64] |= UINT64_C(1) << at % 64;
 		reg->nr_bits++;

@@ -46,7 +46,8 @@ int superblock_verify(const struct superblock *sb, uint64_t dev_size,
 	if (nr < POOL_SIZE_MIN / BLOCK_SIZE / 2 ||
 	    regions > (uint64_t)SPACE_INDEX2_MAX * SPACE_INDEX_FANOUT *
 			      SPACE_INDEX_FANOUT ||
-	    nr - (regions - 1) * REGION_BLOCKS <= REGION_RESERVED ||
+	    nr - (regions - 1) * REGION_BLOCKS <=
+		    region_reserved(regions - 1) ||
 	    le64_get(sb->high_water) > nr || le64_get(sb->nr_free) > nr ||
 	    sb->name[POOL_NAME_MAX] != 0 ||
 	    sb->root_tree.level >= NODE_LEVEL_MAX ||

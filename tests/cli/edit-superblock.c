@@ -44,9 +44,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: %s POOL WHAT NUMBER\n", argv[0]);
 		return 64;
 	}
-	for (size_t i = 0; i < 2 * REGION_SLOT_COUNTS; i++) {
+	for (size_t i = 0; i < 2 * SUPERBLOCK_RING; i++) {
 		uint64_t blkno =
-			copies[i / REGION_SLOT_COUNTS] + i % REGION_SLOT_COUNTS;
+			copies[i / SUPERBLOCK_RING] + i % SUPERBLOCK_RING;
 		off_t at = (off_t)(blkno * BLOCK_SIZE);
 
 		if (pread(fd, &sb, sizeof(sb), at) != (ssize_t)sizeof(sb) ||

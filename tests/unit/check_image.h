@@ -404,8 +404,9 @@ static inline struct space_index *index_block(const struct space_entry *e,
 static inline struct space_entry *region_entry(uint64_t r)
 {
 	struct space_index *i2 =
-		index_block(index2_entry(), REGION_SLOT_INDEX2);
-	struct space_index *i1 = index_block(&i2->entry[0], REGION_SLOT_INDEX1);
+		index_block(index2_entry(), space_index_blkno(2, 0, 0));
+	struct space_index *i1 =
+		index_block(&i2->entry[0], space_index_blkno(1, 0, 0));
 
 	return &i1->entry[r];
 }
@@ -415,15 +416,16 @@ static inline struct space_region *region(uint64_t r)
 	struct space_entry *e = region_entry(r);
 
 	CHECK(le64_get(e->txg) != 0);
-	return (void *)block(r * REGION_BLOCKS + REGION_SLOT_COUNTS + e->slot);
+	return (void *)block(region_counts_blkno(r, e->slot));
 }
 
 /* Checksums all the way up, after region @r was changed. */
 static inline void seal_space(uint64_t r)
 {
 	struct space_index *i2 =
-		index_block(index2_entry(), REGION_SLOT_INDEX2);
-	struct space_index *i1 = index_block(&i2->entry[0], REGION_SLOT_INDEX1);
+		index_block(index2_entry(), space_index_blkno(2, 0, 0));
+	struct space_index *i1 =
+		index_block(&i2->entry[0], space_index_blkno(1, 0, 0));
 
 	seal_meta(region(r), META_SPACE_REGION);
 	i1->entry[r].csum = region(r)->h.csum;
