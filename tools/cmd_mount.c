@@ -207,6 +207,8 @@ static int daemon_start(const char *path, struct daemon_args *args)
 	if (pid < 0)
 		return fail_exec(path);
 	if (!pid) {
+		/* what the caller has open is not the daemon's to keep */
+		close_range(STDERR_FILENO + 1, ~0u, 0);
 		daemon_exec(path, args);
 	}
 	while (waitpid(pid, &status, 0) < 0)

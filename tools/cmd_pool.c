@@ -366,14 +366,13 @@ static json_t *check_json(const char *path, const struct check_result *r,
 
 static void check_print(const struct check_result *r, uint64_t ns)
 {
-	char used[OUT_TEXT_MAX], shared[OUT_TEXT_MAX], time[OUT_TEXT_MAX];
+	char used[OUT_TEXT_MAX], time[OUT_TEXT_MAX];
 
 	printf("%s: %" PRIu64 " trees, %" PRIu64 " nodes, %" PRIu64
-	       " inodes, %" PRIu64 " records, %s used, %s of it shared (%s)\n",
+	       " inodes, %" PRIu64 " records, %s used (%s)\n",
 	       r->nr_errors ? "damaged" : "clean", r->nr_trees, r->nr_nodes,
 	       r->nr_inodes, r->nr_records,
 	       out_size(used, r->blocks_used * BLKDEV_ALIGN),
-	       out_size(shared, r->shared_blocks * BLKDEV_ALIGN),
 	       out_duration(time, ns));
 }
 

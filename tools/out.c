@@ -225,7 +225,9 @@ void progress_begin(struct progress *p, const char *what, bool bytes)
 	p->bytes = bytes;
 	p->on = isatty(STDERR_FILENO);
 	p->start_ns = now_ns();
-	p->drawn_ns = 0;
+	/* what is done at once shows nothing */
+	p->drawn_ns = p->start_ns;
+	p->drawn = false;
 }
 
 void progress_show(struct progress *p, uint64_t done, uint64_t total)
@@ -239,6 +241,7 @@ void progress_show(struct progress *p, uint64_t done, uint64_t total)
 	if (!p->on || now - p->drawn_ns < UINT64_C(100000000))
 		return;
 	p->drawn_ns = now;
+	p->drawn = true;
 	if (rate > 0 && total > done)
 		eta = (uint64_t)((double)(total - done) / rate);
 	if (p->bytes) {
@@ -261,6 +264,7 @@ void progress_show(struct progress *p, uint64_t done, uint64_t total)
 
 void progress_end(struct progress *p)
 {
-	if (p->on && p->drawn_ns)
+	if (p->drawn)
 		fputs("\r\033[K", stderr);
+	p->drawn = false;
 }

@@ -62,7 +62,7 @@ char *out_duration(char buf[OUT_TEXT_MAX], uint64_t ns);
 struct progress {
 	const char *what; /* "checking" */
 	uint64_t start_ns, drawn_ns;
-	bool on, bytes;
+	bool on, drawn, bytes;
 };
 /** @bytes: the counts are bytes. */
 void progress_begin(struct progress *p, const char *what, bool bytes);

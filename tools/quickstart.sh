@@ -13,6 +13,7 @@
 #
 # QUICKSTART_DIR  where the pool's file goes (default: /var/tmp)
 # QUICKSTART_SIZE the pool's size (default: by the dump's size)
+# QUICKSTART_BUILD a build directory to use (default: a new one, removed again)
 set -Eeuo pipefail
 
 SOURCE=$(cd "$(dirname "$0")/.." && pwd)
@@ -25,7 +26,7 @@ INVENTORY=""   # what the dump should hold
 
 usage()
 {
-	sed -n '5,17s/^# \{0,1\}//p' "$0"
+	sed -n '5,18s/^# \{0,1\}//p' "$0"
 	exit "$1"
 }
 
@@ -257,7 +258,7 @@ report()
 
 main()
 {
-	local what size name
+	local what size name build
 
 	DUMP=${1:-}
 	[ $# -le 1 ] || usage 64
@@ -280,9 +281,9 @@ main()
 	# shellcheck disable=SC2086 # lists of packages
 	step "install missing packages" host_install \
 		$HOST_PACKAGES_BUILD $HOST_PACKAGES_MARIADB zstd perl
-	DBS=$HOST_TMP/build/tools/dbs
-	step "build dbs and dbsfs" host_build "$SOURCE" "$HOST_TMP/build" \
-		-Dtests=false
+	build=${QUICKSTART_BUILD:-$HOST_TMP/build}
+	DBS=$build/tools/dbs
+	step "build dbs and dbsfs" host_build "$SOURCE" "$build" -Dtests=false
 	if [ -n "$DUMP" ]; then
 		what=${DUMP##*/}
 		step "read $what" inventory_dump

@@ -90,6 +90,8 @@ host_begin()
 	HOST_PIDS=()       # of servers
 	HOST_EXIT_HOOK=${HOST_EXIT_HOOK:-:}
 	chmod 0711 "$HOST_TMP"
+	# a trap runs with what is redirected where the shell ended: keep stderr
+	exec 9>&2
 	trap host_end EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
@@ -100,6 +102,7 @@ host_end()
 {
 	local code=$? pid dir i
 
+	exec 2>&9
 	trap '' INT TERM HUP
 	trap - EXIT
 	set +e
@@ -198,7 +201,7 @@ mariadb_start()
 		--datadir="$datadir" --socket="$run/$name.sock" \
 		--pid-file="$run/$name.pid" --log-error="$run/$name.err" \
 		--skip-networking --innodb-doublewrite=0 --tmpdir="$run" \
-		"$@" </dev/null >>"$run/$name.err" 2>&1 &
+		"$@" </dev/null >>"$run/$name.err" 2>&1 9>&- &
 	pid=$!
 	HOST_PIDS+=("$pid")
 	printf -v "MARIADB_PID_${name//-/_}" %s "$pid"
