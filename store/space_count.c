@@ -56,6 +56,7 @@ static void set_count(struct space_map *sm, struct region *reg, uint64_t blkno,
 		e->nr_free++;
 	reg->counts->count[at] = count;
 	reg->dirty = true;
+	sm->index1[region_of(blkno) / SPACE_INDEX_FANOUT].dirty = true;
 	os_mutex_unlock(&sm->count_lock);
 }
 

@@ -246,7 +246,6 @@ static int write_region(struct space_map *sm, uint32_t r, uint64_t txg,
 	header_fill(&page->h, META_SPACE_REGION, sm->pool_id, blkno, txg);
 	e->csum = le64_get(page->h.csum);
 	e->txg = txg;
-	sm->index1[r / SPACE_INDEX_FANOUT].dirty = true;
 	os_mutex_unlock(&sm->count_lock);
 	return io_batch_add(io, blkno, page, 1);
 }
@@ -283,14 +282,19 @@ int space_map_write(struct space_map *sm, uint64_t txg, struct io_batch *io,
 	uint64_t nr_free = 0;
 	int rc = 0;
 
-	for (uint32_t r = 0; r < sm->nr_regions && rc == 0; r++)
-		if (region_dirty(sm, r))
-			rc = write_region(sm, r, txg, io);
 	for (uint32_t i = 0; i < sm->nr_index1 && rc == 0; i++) {
 		uint32_t first = i * SPACE_INDEX_FANOUT;
 
 		if (!sm->index1[i].dirty)
 			continue;
+		for (uint32_t r = first;
+		     r < MIN_OF(first + SPACE_INDEX_FANOUT, sm->nr_regions) &&
+		     rc == 0;
+		     r++)
+			if (region_dirty(sm, r))
+				rc = write_region(sm, r, txg, io);
+		if (rc)
+			break;
 		sm->index2[i / SPACE_INDEX_FANOUT].dirty = true;
 		rc = write_index(
 			sm, 1, i, &sm->index1[i], sm->leaf + first,
@@ -370,6 +374,7 @@ int space_map_grow(struct space_map *sm, uint64_t nr_blocks, bool written)
 	}
 	reg->max_run = REGION_BLOCKS;
 	reg->dirty = true;
+	sm->index1[last / SPACE_INDEX_FANOUT].dirty = true;
 	for (uint32_t r = old_regions; r < sm->nr_regions; r++) {
 		sm->leaf[r].nr_free = fresh_free(nr_blocks, r, 1);
 		added += sm->leaf[r].nr_free;
