@@ -302,10 +302,10 @@ static void collapse(struct op *op, struct btree *bt, struct node *root)
 		bt->root.level--;
 		retire(op, bt, root);
 		/* not touched, perhaps: then it waits for the next change */
-		child = node_cache_peek(op->pool->nc, blkno, txg);
+		child = btree_node(op, blkno, txg, bt->root.level);
 		if (!child)
 			return;
-		node_cache_put(op->pool->nc, child);
+		btree_put_node(op, child);
 		root = child;
 	}
 }
@@ -328,7 +328,7 @@ static bool merge(struct op *op, struct btree *bt, struct btree_path *p,
 			continue;
 		node_child(parent->page, right ? slot + 1 : slot - 1, &blkno,
 			   &txg);
-		sib = node_cache_peek(op->pool->nc, blkno, txg);
+		sib = btree_node(op, blkno, txg, level);
 		if (!sib)
 			continue;
 		a.nr = 0;

@@ -241,7 +241,8 @@ struct node *node_cache_peek_any(struct node_cache *nc, uint64_t blkno)
 	return n;
 }
 
-/* Put a filled frame into the hash; another thread's copy wins. */
+/* Put a filled frame into the hash; another thread's copy wins.  NULL: what
+ * was read is older than what is in the cache. */
 static struct node *insert(struct node_cache *nc, struct node *n)
 {
 	struct shard *s = shard_of(nc, n->blkno);
@@ -256,6 +257,11 @@ static struct node *insert(struct node_cache *nc, struct node *n)
 		return other;
 	}
 	/* a block that was freed and used again: its old node is dead */
+	if (other && other->dirty && !n->dirty) {
+		os_mutex_unlock(&s->lock);
+		frame_free(nc, n);
+		return NULL;
+	}
 	dbs_assert(!other || !other->dirty);
 	if (other) {
 		unhash_locked(nc, s, other);
@@ -278,10 +284,8 @@ int node_cache_load(struct node_cache *nc, uint64_t blkno, uint64_t txg,
 	struct node *n = node_cache_peek(nc, blkno, txg);
 	int rc;
 
-	if (n) {
-		*node = n;
-		return 0;
-	}
+	if (n)
+		goto found;
 	n = frame_get(nc);
 	if (!n)
 		return -ENOMEM;
@@ -300,7 +304,16 @@ int node_cache_load(struct node_cache *nc, uint64_t blkno, uint64_t txg,
 	n->txg = txg;
 	n->holds = 1;
 	n->dirty = n->sticky = n->forgotten = false;
-	*node = insert(nc, n);
+	n = insert(nc, n);
+	if (!n)
+		return -EUCLEAN;
+found:
+	/* a damaged tree may name one node at two levels */
+	if (node_level(n->page) != level) {
+		node_cache_put(nc, n);
+		return -EUCLEAN;
+	}
+	*node = n;
 	return 0;
 }
 
