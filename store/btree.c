@@ -31,6 +31,11 @@ struct node *btree_node(struct op *op, uint64_t blkno, uint64_t txg,
 {
 	struct node *n = node_cache_peek(op->pool->nc, blkno, txg);
 
+	if (n && node_level(n->page) != level) {
+		/* op_resolve() will say that the tree is damaged */
+		btree_put_node(op, n);
+		n = NULL;
+	}
 	if (!n) {
 		op->miss_blkno = blkno;
 		op->miss_txg = txg;
@@ -110,11 +115,12 @@ static void path_put(struct op *op, struct btree_path *p, uint8_t from,
 }
 
 /*
- * From the path to a leaf in which the wanted side has nothing, the nearest
- * leaf on that side: up until there is a neighbour, then down its edge.
+ * From the path to a leaf in which the wanted side of @key has nothing, the
+ * nearest leaf on that side: up until there is a neighbour, then down its
+ * edge.
  */
 static int step_over(struct op *op, const struct btree *bt,
-		     struct btree_path *p, bool forward,
+		     struct btree_path *p, const struct key *key, bool forward,
 		     struct btree_cursor *cur)
 {
 	uint8_t top = bt->root.level, l;
@@ -140,7 +146,14 @@ static int step_over(struct op *op, const struct btree *bt,
 	if (!n)
 		return -EAGAIN;
 	cursor_at(cur, n, forward ? 0 : node_nr_items(n->page) - 1);
-	return 0;
+	/* or a damaged tree (B1) would send its readers round in a ring */
+	if (forward ? key_compare(&cur->key, key) > 0
+		    : key_compare(&cur->key, key) < 0)
+		return 0;
+	log_error("keys out of order blkno=%llu", (unsigned long long)n->blkno);
+	pool_count_error(op->pool);
+	btree_release(op, cur);
+	return -EUCLEAN;
 }
 
 static int seek(struct op *op, const struct btree *bt, const struct key *key,
@@ -170,10 +183,10 @@ static int seek(struct op *op, const struct btree *bt, const struct key *key,
 	}
 	i = node_search(n->page, key, &exact);
 	if (forward && i == node_nr_items(n->page))
-		return step_over(op, bt, &p, true, cur);
+		return step_over(op, bt, &p, key, true, cur);
 	if (!forward && !exact) {
 		if (i == 0)
-			return step_over(op, bt, &p, false, cur);
+			return step_over(op, bt, &p, key, false, cur);
 		i--;
 	}
 	path_put(op, &p, 1, top);
