@@ -20,7 +20,10 @@ struct dirty_cache *dirty_cache_new(void)
 
 void dirty_cache_free(struct dirty_cache *c)
 {
-	dbs_assert(!c || list_empty(&c->lru));
+	if (!c)
+		return;
+	dbs_assert(list_empty(&c->lru));
+	dirty_recent_release(c);
 	free(c);
 }
 
@@ -182,8 +185,8 @@ static void drop_placeholder(struct op *op, struct dataset *ds,
 	struct extent e;
 	int rc = extent_get(op, ds, &inode, d->recno, &e);
 
-	dbs_assert(rc == 0); /* C2 */
-	if (e.present && e.nr_blocks == 0)
+	/* C2; a damaged tree may lack it */
+	if (rc == 0 && e.present && e.nr_blocks == 0)
 		btree_del(op, &ds->tree, &key);
 }
 

@@ -35,10 +35,16 @@ static void dirty_store(struct op *op, struct dataset *ds,
 
 	/* C2: both are in the cache */
 	rc = inode_get(op, ds, d->ino, &inode);
-	dbs_assert(rc == 0);
-	rc = extent_get(op, ds, &inode, d->recno, &old);
-	dbs_assert(rc == 0 && old.present);
+	if (rc == 0)
+		rc = extent_get(op, ds, &inode, d->recno, &old);
 	dirty_remove(ds->cache, d);
+	if (rc || !old.present) {
+		/* a damaged tree has them in two places */
+		pool_fail(ds->pool, rc ? rc : -EUCLEAN,
+			  "storing a partial record");
+		dirty_free(ds->pool, d);
+		return;
+	}
 	op_use_held(op, DIRTY_NODES);
 	/* beyond the end: it has just not been trimmed yet */
 	if (d->recno << d->record_shift < inode.size)
@@ -54,6 +60,8 @@ static void dirty_store(struct op *op, struct dataset *ds,
 				  nr_run - e.nr_blocks);
 	extent_set(op, ds, &inode, d->recno, &old, &e);
 	inode_put(op, ds, &inode);
+	if (e.nr_blocks)
+		dirty_recent_keep(ds->cache, d, &e);
 	if (e.nr_blocks)
 		txg_defer_write(op, e.blkno, d->data, e.nr_blocks);
 	else
