@@ -162,10 +162,25 @@ static void freeze(struct op *op, struct dataset *ds, struct dataset *snap)
 	snap->previous_txg = ds->previous_txg;
 	snap->fresh = ds->fresh;
 	snap->generation = 0;
+	/* a count that was still to be made is the snapshot's */
+	snap->flags |= ds->flags & DATASET_RECOUNT;
+	ds->flags &= (uint32_t)~DATASET_RECOUNT;
 	ds->previous = snap->id;
 	ds->fresh = 0;
+	ds->lineage++;
 	dataset_get(snap);
 	dataset_insert(snap);
+}
+
+static void recount_if_marked(struct dataset *snap)
+{
+	bool marked;
+
+	os_rwlock_rdlock(&snap->lock);
+	marked = snap->flags & DATASET_RECOUNT;
+	os_rwlock_unlock(&snap->lock);
+	if (marked)
+		pool_want_purge(snap);
 }
 
 /* What @ds has now is shared from here on. */
@@ -275,8 +290,11 @@ static int snapshot_of(struct dataset **list, size_t nr, const char *name,
 					 snapshot_body, &a);
 	if (rc == 0 && id)
 		*id = a.snap[0]->id;
-	for (size_t i = 0; a.snap && i < nr; i++)
+	for (size_t i = 0; a.snap && i < nr; i++) {
+		if (rc == 0)
+			recount_if_marked(a.snap[i]);
 		dataset_put(a.snap[i]);
+	}
 	free(a.snap);
 	free(a.ds);
 	return rc;
@@ -440,6 +458,7 @@ static int restore_body(struct op *op, void *arg)
 	ds->previous = snap->parent == ds->id ? snap->id : 0;
 	ds->previous_txg = sealed;
 	ds->fresh = 0;
+	ds->lineage++;
 	__atomic_add_fetch(&ds->generation, 1, __ATOMIC_ACQ_REL);
 	share(op, ds, sealed);
 out:
@@ -465,6 +484,8 @@ int dataset_restore(struct dataset *ds, struct dataset *snapshot,
 	rc = dataset_change_root(ds->pool, 3, 0, restore_body, &a);
 	if (rc == 0 && ds->nr_orphans > 0)
 		pool_want_purge(ds);
+	if (rc == 0 && a.keep)
+		recount_if_marked(a.keep);
 	dataset_put(a.keep);
 	return rc;
 }
@@ -558,8 +579,7 @@ int dataset_set_properties(struct dataset *ds,
 struct hold_arg {
 	struct dataset *ds;
 	struct tree_root *root;
-	int64_t *fresh;		/* NULL, or what the counter said then */
-	uint64_t *previous_txg; /* the same */
+	struct dataset_count *count; /* NULL, or what is counted from */
 };
 
 static int hold_body(struct op *op, void *arg)
@@ -574,10 +594,11 @@ static int hold_body(struct op *op, void *arg)
 		if (!ds->snapshot)
 			dirty_seal(op, ds);
 		*a->root = ds->tree.root;
-		if (a->fresh)
-			*a->fresh = ds->fresh;
-		if (a->previous_txg)
-			*a->previous_txg = ds->previous_txg;
+		if (a->count)
+			*a->count = (struct dataset_count){
+				.fresh = ds->fresh,
+				.previous_txg = ds->previous_txg,
+				.lineage = ds->lineage};
 		/* what is held must not be changed in place */
 		ds->tree.shared_txg = txg_seal_births(op);
 	}
@@ -587,17 +608,14 @@ static int hold_body(struct op *op, void *arg)
 
 int dataset_hold_root(struct dataset *ds, struct tree_root *root)
 {
-	return dataset_hold_counted(ds, root, NULL, NULL);
+	return dataset_hold_counted(ds, root, NULL);
 }
 
 int dataset_hold_counted(struct dataset *ds, struct tree_root *root,
-			 int64_t *fresh, uint64_t *previous_txg)
+			 struct dataset_count *count)
 {
 	struct pool *pool = ds->pool;
-	struct hold_arg a = {.ds = ds,
-			     .root = root,
-			     .fresh = fresh,
-			     .previous_txg = previous_txg};
+	struct hold_arg a = {.ds = ds, .root = root, .count = count};
 	int rc;
 
 	space_map_hold(pool->sm);

@@ -50,7 +50,7 @@ static int count_node(struct pool *pool, uint64_t blkno, uint64_t txg,
 
 struct recount_arg {
 	struct dataset *ds;
-	uint64_t previous_txg;
+	struct dataset_count count; /* when the walked root was taken */
 	int64_t change;
 	bool again;
 };
@@ -68,7 +68,8 @@ static int recount_body(struct op *op, void *arg)
 		rc = op_ready(op);
 	if (rc)
 		goto out;
-	a->again = ds->previous_txg != a->previous_txg;
+	/* a snapshot may have come and gone, and the counter begun anew */
+	a->again = ds->lineage != a->count.lineage;
 	if (!a->again) {
 		ds->fresh += a->change;
 		ds->flags &= (uint32_t)~DATASET_RECOUNT;
@@ -91,15 +92,15 @@ int dataset_recount(struct dataset *ds)
 
 	while (a.again && rc == 0) {
 		struct tree_root root;
-		int64_t sum = 0, fresh = 0;
+		int64_t sum = 0;
 
-		rc = dataset_hold_counted(ds, &root, &fresh, &a.previous_txg);
+		rc = dataset_hold_counted(ds, &root, &a.count);
 		if (rc)
 			break;
 		rc = count_node(ds->pool, root.blkno, root.txg, root.level,
-				a.previous_txg, &sum);
+				a.count.previous_txg, &sum);
 		dataset_release_root(ds->pool, &root);
-		a.change = sum - fresh;
+		a.change = sum - a.count.fresh;
 		if (rc == 0)
 			rc = dataset_change_root(ds->pool, 1, OP_USE_RESERVE,
 						 recount_body, &a);

@@ -151,6 +151,7 @@ static int destroy_body(struct op *op, void *arg)
 		os_rwlock_wrlock(&heir->lock);
 		heir->previous = a->ds->previous;
 		heir->previous_txg = a->ds->previous_txg;
+		heir->lineage++;
 		heir->flags |= DATASET_RECOUNT;
 		dataset_get(heir);
 		dataset_mark_dirty(op, heir);

@@ -37,6 +37,7 @@ struct dataset {
 	uint64_t nr_inodes;
 	uint64_t nr_orphans;
 	uint64_t previous_txg;
+	uint64_t lineage;  /* raised when previous_txg or fresh is set */
 	uint32_t previous; /* snapshot id */
 	uint32_t flags;	   /* DATASET_* */
 	struct dataset_properties properties;

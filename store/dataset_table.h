@@ -26,8 +26,15 @@ void dataset_name_remove(struct dataset *ds);
  */
 int dataset_change_root(struct pool *pool, uint32_t nr_puts, unsigned flags,
 			int (*body)(struct op *op, void *arg), void *arg);
-/** dataset_hold_root() with two fields of the same moment. */
+
+/* Fields of one moment. */
+struct dataset_count {
+	int64_t fresh;
+	uint64_t previous_txg;
+	uint64_t lineage;
+};
+/** dataset_hold_root(), and @count (may be NULL) at the same moment. */
 int dataset_hold_counted(struct dataset *ds, struct tree_root *root,
-			 int64_t *fresh, uint64_t *previous_txg);
+			 struct dataset_count *count);
 
 #endif
