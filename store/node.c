@@ -179,8 +179,25 @@ static uint32_t item_size(uint8_t level, uint8_t type, uint32_t prefix_len,
 	return KEY_SIZE - prefix_len + (fixed_len(level, type) ? 0 : 2) + len;
 }
 
+/* Mark bytes [@at, @end) as used; false: some were already (M3). */
+static bool take_bytes(uint64_t used[BLOCK_SIZE / 64], uint32_t at,
+		       uint32_t end)
+{
+	while (at < end) {
+		uint32_t n = MIN_OF(64 - at % 64, end - at);
+		uint64_t mask = (UINT64_MAX >> (64 - n)) << at % 64;
+
+		if (used[at / 64] & mask)
+			return false;
+		used[at / 64] |= mask;
+		at += n;
+	}
+	return true;
+}
+
 static int verify_items(const uint8_t *page)
 {
+	uint64_t used[BLOCK_SIZE / 64] = {0};
 	const struct node_header *h = header_const(page);
 	uint32_t nr = le16_get(h->nr_items);
 	uint32_t heap = le16_get(h->heap);
@@ -195,7 +212,8 @@ static int verify_items(const uint8_t *page)
 		if (offset < heap || offset + suffix + 2 > BLOCK_SIZE)
 			return -EUCLEAN;
 		at = item_value(page, offset, &len);
-		if (at + len > BLOCK_SIZE || len > NODE_ITEM_MAX)
+		if (at + len > BLOCK_SIZE || len > NODE_ITEM_MAX ||
+		    !take_bytes(used, offset, at + len))
 			return -EUCLEAN;
 		bytes += at - offset + len;
 		item_key(page, offset, key);
