@@ -35,6 +35,8 @@
 /* held for each record: two puts in leaves that are already in the group */
 #define DIRTY_NODES 12u
 
+struct extent;
+
 struct dirty_record {
 	struct dirty_record *next; /* of its bucket */
 	struct list lru;
@@ -69,6 +71,13 @@ int dirty_flush_inode(struct dataset *ds, uint64_t ino);
 
 struct dirty_record *dirty_find(const struct dataset *ds, uint64_t ino,
 				uint64_t recno);
+
+/**
+ * Copy the bytes of a record stored as @e to @data, if a copy of it was kept
+ * when it was sealed: who appends and syncs in turn does not read it again.
+ */
+bool dirty_recent_read(const struct dataset *ds, uint64_t ino, uint64_t recno,
+		       const struct extent *e, void *data);
 
 /** Set inode->nr_dirty: blocks that its dirty records may take. */
 void dirty_count(const struct dataset *ds, struct inode *inode);

@@ -6,8 +6,21 @@
 #define DBS_STORE_DIRTY_INTERNAL_H
 
 #include "store/dirty.h"
+#include "store/record.h"
 
 #define DIRTY_BUCKETS 64u
+
+#define RECENT_SLOTS	 4u
+#define RECENT_BYTES_MAX (128u << 10)
+
+/* A copy of a record that was sealed a short while ago. */
+struct recent_record {
+	uint64_t ino, recno;
+	uint64_t used;	 /* serial number */
+	struct extent e; /* what it was stored as */
+	size_t len;	 /* 0: the slot is free */
+	uint8_t *data;
+};
 
 struct dirty_cache {
 	/* under ds->lock */
@@ -16,9 +29,15 @@ struct dirty_cache {
 	uint64_t bytes;
 	uint32_t nr;
 	uint64_t serial;
+	struct recent_record recent[RECENT_SLOTS];
 };
 
 /** Take @d out of the cache; the caller's again. */
 void dirty_remove(struct dirty_cache *c, struct dirty_record *d);
+
+/** @d is being stored as @e: keep a copy of its bytes, if there is memory. */
+void dirty_recent_keep(struct dirty_cache *c, const struct dirty_record *d,
+		       const struct extent *e);
+void dirty_recent_release(struct dirty_cache *c);
 
 #endif

@@ -89,14 +89,35 @@ static int edge_look_body(struct op *op, struct dataset *ds, void *arg)
 	return extent_get(op, ds, a->inode, edge->recno, &edge->old);
 }
 
-/* Read the record as it is into @edge->copy. */
-static int edge_read(struct pool *pool, struct file_edge *edge)
+struct recent_arg {
+	uint64_t ino;
+	const struct file_edge *edge;
+	bool found;
+};
+
+static int recent_body(struct op *op, struct dataset *ds, void *arg)
 {
+	struct recent_arg *a = arg;
+
+	(void)op;
+	a->found = dirty_recent_read(ds, a->ino, a->edge->recno, &a->edge->old,
+				     a->edge->copy->data);
+	return 0;
+}
+
+/* Read the record as it is into @edge->copy. */
+static int edge_read(struct dataset *ds, uint64_t ino, struct file_edge *edge)
+{
+	struct recent_arg recent = {.ino = ino, .edge = edge};
 	struct dirty_record *d = edge->copy;
+	struct pool *pool = ds->pool;
 	size_t len = (size_t)RECORD_BLOCKS_MAX * BLOCK_SIZE;
 	void *in;
 	int rc;
 
+	rc = op_read(ds, recent_body, &recent);
+	if (rc || recent.found)
+		return rc;
 	if (edge->old.encoding == EXTENT_RAW)
 		return record_read(pool, &edge->old, d->data);
 	in = scratch_get(len);
@@ -131,11 +152,11 @@ int file_edge_prepare(struct dataset *ds, const struct inode *inode,
 				       &edge->copy);
 		if (rc || edge->old.nr_blocks == 0)
 			return rc;
-		rc = edge_read(ds->pool, edge);
+		rc = edge_read(ds, inode->ino, edge);
 		if (rc == 0)
 			return 0;
 		file_edge_release(ds, edge);
-		if (rc == -ENOMEM)
+		if (rc == -ENOMEM || rc == -ESTALE)
 			return rc;
 		if (rc != -EBADMSG)
 			return file_record_damaged(ds, inode, edge->recno,

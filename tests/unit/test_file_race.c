@@ -234,6 +234,31 @@ static void write__during_a_commit_goes_into_the_next(void **state)
 	read_is(fp.ds, ino, 0, old, 5000);
 }
 
+static void only_count(void)
+{
+}
+
+static void append__after_a_sync_does_not_read_the_record_again(void **state)
+{
+	(void)state;
+	ino = make_file(fp.ds, INO_ROOT, "f");
+	hook.on_read = only_count;
+	for (unsigned i = 0; i < 100; i++) {
+		write_at(fp.ds, ino, i * 500, old + i * 500, 500);
+		CHECK_OK(file_fsync(fp.ds, ino));
+	}
+	CHECK_UINT(hook.nr, 0);
+	read_is(fp.ds, ino, 0, old, 50000);
+	/* what was overwritten as a whole is not taken for the old */
+	write_at(fp.ds, ino, 2 * RS, new, RS);
+	CHECK_OK(pool_sync(fp.pool));
+	write_at(fp.ds, ino, 2 * RS + 7, "part", 4);
+	memcpy(expect, old, 50000);
+	memcpy(expect + 2 * RS, new, RS);
+	memcpy(expect + 2 * RS + 7, "part", 4);
+	read_is(fp.ds, ino, 0, expect, 50000);
+}
+
 /* ---- unfinished truncations ----------------------------------------------- */
 
 /* What the first op of a large truncation leaves behind. */
@@ -324,6 +349,7 @@ int main(void)
 		T(flush__of_a_record_that_keeps_changing_ends),
 		T(read__during_a_commit_finds_deferred_records),
 		T(write__during_a_commit_goes_into_the_next),
+		T(append__after_a_sync_does_not_read_the_record_again),
 		T(truncate__cut_short_is_finished_before_a_write),
 		T(truncate__cut_short_is_finished_before_it_grows),
 		T(truncate__cut_short_is_finished_when_it_is_unlinked),
