@@ -26,6 +26,7 @@ struct model_run_options {
 	unsigned max_inodes; /* in a dataset */
 	uint64_t max_file;   /* usual file sizes; sparse ones go beyond */
 	bool full_ok;	     /* -ENOSPC may come, and then changes nothing */
+	bool fill;	     /* make it come: large writes of random bytes */
 	bool plain;	  /* no long names, big xattrs or huge sparse files */
 	bool keep_states; /* all of them, not only what a crash may show */
 	bool verbose;

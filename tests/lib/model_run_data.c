@@ -50,7 +50,7 @@ static const struct model_inode *target_inode(const struct target *t)
 
 static void fill(struct model_run *run, uint8_t *buf, size_t len)
 {
-	switch (rnd_below(&run->rnd, 5)) {
+	switch (rnd_below(&run->rnd, run->o.fill ? 25 : 5)) {
 	case 0:
 		memset(buf, 0, len);
 		break;
@@ -99,6 +99,10 @@ static void pick_range(struct model_run *run, const struct model_inode *in,
 		*offset = (UINT64_C(1) << rnd_between(&run->rnd, 30, 50)) +
 			  rnd_below(&run->rnd, 100000);
 		*len = rnd_between(&run->rnd, 1, 40000);
+	}
+	if (run->o.fill && rnd_one_in(&run->rnd, 2)) {
+		*offset = rnd_below(&run->rnd, max);
+		*len = WRITE_MAX;
 	}
 	*len = MIN_OF(*len, WRITE_MAX);
 }

@@ -105,6 +105,7 @@ static void one_run(const struct settings *s, uint64_t seed)
 		.max_inodes = 40,
 		.max_file = s->full ? 3000000 : 160000,
 		.full_ok = s->full,
+		.fill = s->full,
 		.verbose = s->verbose,
 		.reopen = reopen,
 	};
