@@ -31,6 +31,7 @@ static int write_locked(struct node *node, const struct fuse_write_in *wr,
 	return rc;
 }
 
+/* Write path 1 of 9; next: file_write() */
 void raw_write(struct worker *w, const struct fuse_in_header *in,
 	       const void *arg, size_t len)
 {

@@ -235,6 +235,7 @@ static void unref_extent(struct op *op, const struct key *key,
 		op_unref(op, le40_get(e->blkno), (e->meta & 31u) + 1);
 }
 
+/* Write path 6 of 9; next: seal(), in the committer */
 void btree_put(struct op *op, struct btree *bt, const struct key *key,
 	       const void *value, size_t len)
 {

@@ -92,6 +92,7 @@ static int write_blocks(struct pool *pool, const struct extent *e, uint32_t nr,
 }
 
 /* Pack, allocate and write the whole records. */
+/* Write path 3 of 9; next: op_begin() */
 static int write_records(struct dataset *ds, struct write_op *w)
 {
 	unsigned shift = w->look.inode.record_shift;
@@ -143,6 +144,7 @@ static int write_touch(struct op *op, const struct dataset *ds,
 	return rc ? rc : extent_check_quota(ds, growth);
 }
 
+/* Write path 5 of 9; next: btree_put(), when op_ready() let it */
 static int write_body(struct op *op, struct dataset *ds, void *arg)
 {
 	struct write_op *w = arg;
@@ -209,6 +211,7 @@ static void flush_filled(struct dataset *ds, const struct write_op *w)
 	}
 }
 
+/* Write path 2 of 9; next: write_records(), or file_edge_prepare() */
 int file_write(struct dataset *ds, uint64_t ino, uint64_t offset,
 	       const void *buf, size_t len, unsigned flags)
 {

@@ -47,6 +47,7 @@ static int reserve_nodes(struct op *op, uint32_t nr)
 	return rc;
 }
 
+/* Write path 4 of 9; next: write_body(), under the locks */
 int op_begin(struct op *op, struct pool *pool, uint32_t nr_puts, unsigned flags)
 {
 	int rc;

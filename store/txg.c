@@ -348,6 +348,7 @@ static void store_datasets(struct op *op, struct txg_group *g)
  * End the open group.  On success @op goes on as the committer's, on the
  * sealed group; the superblock's fields are set to what was sealed.
  */
+/* Write path 7 of 9; next: txg_apply_notes() */
 static int seal(struct pool *pool, struct op *op)
 {
 	struct txg_state *t = &pool->txg;
@@ -418,6 +419,7 @@ static int queue_writes(struct pool *pool, struct txg_group *g,
 			       pool->sb);
 }
 
+/* Write path 9 of 9 */
 static int write_group(struct pool *pool, struct txg_group *g)
 {
 	struct io_batch *io;

@@ -120,6 +120,7 @@ static void apply_note(struct pool *pool, struct op *op, const struct note *n)
 	}
 }
 
+/* Write path 8 of 9; next: write_group() */
 void txg_apply_notes(struct pool *pool, struct txg_group *group, struct op *op)
 {
 	/* the committer's own changes append to the list while it is read */

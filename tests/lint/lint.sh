@@ -110,6 +110,16 @@ check_spdx() {
 	done
 }
 
+# Functions that the docs name, as `name()`, exist.
+check_docs() {
+	grep -noE '`[a-z][a-z0-9_]*\(\)`' docs/*.md docs/decisions/*.md |
+	while IFS=: read -r file line name; do
+		name=${name#\`}
+		grep -rqE "(^|[^a-z0-9_])${name%()\`}\(" store fs tools tests ||
+			echo "$file:$line: ${name%\`} is not in the source"
+	done
+}
+
 # Only version 14: others break lines elsewhere.
 check_format() {
 	for tool in clang-format-14 clang-format; do
@@ -133,6 +143,7 @@ check_format() {
 	check_length
 	check_os
 	check_spdx
+	check_docs
 	check_format
 } >"$findings"
 
