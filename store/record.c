@@ -225,8 +225,11 @@ int record_alloc_many(struct pool *pool, struct extent *e, uint32_t nr)
 			rc = alloc_piece(sm, want,
 					 MIN_OF(left, SPACE_MAP_MAX_RUN), &r,
 					 &first, &got);
-			if (rc)
+			if (rc) {
+				/* what it got was a reject */
+				got = 0;
 				break;
+			}
 		}
 		e[i].blkno = first;
 		first += want;
