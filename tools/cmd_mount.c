@@ -116,11 +116,18 @@ static int mount_check_fuse(void)
 		    "kernel module with 'modprobe fuse'");
 }
 
-/* The arguments of dbsfs; the strings live as long as the process. */
+/* The arguments of dbsfs, and those of them that were made for it. */
 struct daemon_args {
 	const char *argv[64];
-	size_t nr;
+	char *made[64];
+	size_t nr, nr_made;
 };
+
+static void daemon_args_release(struct daemon_args *args)
+{
+	while (args->nr_made)
+		free(args->made[--args->nr_made]);
+}
 
 static int daemon_args_add(struct daemon_args *args, const char *arg)
 {
@@ -133,6 +140,18 @@ static int daemon_args_add(struct daemon_args *args, const char *arg)
 	return CTL_OK;
 }
 
+/* Takes @arg, which may be NULL for lack of memory. */
+static int daemon_args_take(struct daemon_args *args, char *arg)
+{
+	int code = daemon_args_add(args, arg);
+
+	if (code == CTL_OK)
+		args->made[args->nr_made++] = arg;
+	else
+		free(arg);
+	return code;
+}
+
 /* One of -o's list: 'name=value' is dbsfs' option --name, others its -o. */
 static int daemon_args_option(struct daemon_args *args, const char *text,
 			      size_t len)
@@ -142,7 +161,7 @@ static int daemon_args_option(struct daemon_args *args, const char *text,
 	if (asprintf(&arg, "%s%.*s", memchr(text, '=', len) ? "--" : "-o",
 		     (int)len, text) < 0)
 		arg = NULL;
-	return daemon_args_add(args, arg);
+	return daemon_args_take(args, arg);
 }
 
 static int daemon_args_options(struct daemon_args *args, const char *text)
@@ -174,7 +193,7 @@ static int daemon_args_make(const struct invocation *inv, const char *path,
 	if (code == CTL_OK && socket) {
 		if (asprintf(&arg, "--socket=%s", socket) < 0)
 			arg = NULL;
-		code = daemon_args_add(args, arg);
+		code = daemon_args_take(args, arg);
 	}
 	/* a path may begin with a dash */
 	if (code == CTL_OK)
@@ -253,6 +272,7 @@ int run_mount(struct invocation *inv)
 		daemon_exec(path, &args);
 	if (code == CTL_OK)
 		code = daemon_start(path, &args);
+	daemon_args_release(&args);
 	free(path);
 	if (code == CTL_OK && inv->json)
 		mount_print(dir, now_ns() - start);
