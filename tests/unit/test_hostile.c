@@ -120,14 +120,16 @@ static void use_dataset(struct dataset *ds, struct rnd *r)
 static void use_pool(struct rnd *r)
 {
 	struct pool_options o = {.no_background = true};
+	struct blkdev *borrowed = blkdev_borrow(dev);
 	struct store_error error = {""};
 	struct pool *pool;
 	uint32_t *ids;
 	size_t nr = 0;
 
 	alarm(SECONDS);
-	if (pool_open_on(blkdev_borrow(dev), &o, &pool, &error)) {
+	if (pool_open_on(borrowed, &o, &pool, &error)) {
 		CHECK(*error.text);
+		blkdev_close(borrowed);
 		return;
 	}
 	if (dataset_list(pool, 0, &ids, &nr))
