@@ -211,6 +211,67 @@ static void full_pool__writes_fail_and_deletes_succeed(void **state)
 	CHECK_OK(file_write(fp.ds, f, 0, noise, sizeof(noise), 0));
 }
 
+static void no_log(enum log_level level, const char *text)
+{
+	(void)level;
+	(void)text;
+}
+
+static void failed_write__makes_the_pool_read_only_but_readable(void **state)
+{
+	struct file_pool broken;
+	struct blkdev *mem, *dev;
+	struct pool_stat st;
+	uint64_t f;
+
+	(void)state;
+	CHECK_OK(blkdev_mem_open(UINT64_C(64) << 20, &mem));
+	CHECK_OK(blkdev_faulty_open(mem, &dev));
+	file_pool_init_on(&broken, dev, NULL);
+	f = make_file(broken.ds, INO_ROOT, "f");
+	write_at(broken.ds, f, 0, bytes, sizeof(bytes));
+	CHECK_OK(file_fsync(broken.ds, f));
+	log_set_sink(no_log);
+	blkdev_faulty_fail(dev, BLKDEV_CALL_WRITE, 1, -EIO, false, true);
+	CHECK_INT(file_write(broken.ds, f, 0, bytes + 1, 65536, 0), -EIO);
+	CHECK_INT(file_write(broken.ds, f, 0, bytes + 1, 65536, 0), -EROFS);
+	CHECK(file_fsync(broken.ds, f) != 0);
+	CHECK_INT(file_unlink(broken.ds, INO_ROOT, "f", 1, NULL), -EROFS);
+	pool_stat(broken.pool, &st);
+	CHECK(st.failed && st.read_only);
+	read_is(broken.ds, f, 0, bytes, sizeof(bytes));
+	dataset_put(broken.ds);
+	pool_abandon(broken.pool);
+	log_set_sink(NULL);
+	blkdev_close(dev);
+}
+
+static void destroy__of_a_dataset_makes_its_handles_stale(void **state)
+{
+	struct dataset_properties p = info_of(fp.ds).properties;
+	struct file_attr attr;
+	struct dataset *ds;
+	uint64_t f, n64;
+	uint32_t id;
+	size_t n;
+
+	(void)state;
+	CHECK_OK(dataset_create(fp.pool, "other", &p, &id));
+	CHECK_OK(dataset_open_id(fp.pool, id, &ds));
+	f = make_file(ds, INO_ROOT, "f");
+	write_at(ds, f, 0, bytes, sizeof(bytes));
+	CHECK_OK(file_open(ds, f, true));
+	CHECK_INT(dataset_destroy(ds, 0), -EBUSY);
+	CHECK_OK(dataset_destroy(ds, DESTROY_FORCE));
+	CHECK_INT(file_getattr(ds, f, &attr), -ESTALE);
+	CHECK_INT(file_write(ds, f, 0, "x", 1, 0), -ESTALE);
+	CHECK_INT(file_read(ds, f, 0, got, 10, &n), -ESTALE);
+	CHECK_INT(file_copy(ds, f, 0, fp.ds, INO_ROOT, 0, 1, 0, &n64), -EISDIR);
+	file_close(ds, f, true);
+	dataset_put(ds);
+	CHECK_OK(pool_wait_reaped(fp.pool));
+}
+
 /* ---- extended attributes ------------------------------------------------ */
 
 static void xattr__values_of_all_sizes_read_back(void **state)
@@ -297,6 +358,8 @@ int main(void)
 		T(open__of_a_snapshot_is_for_reading_only),
 		T(quota__is_not_exceeded_by_writes),
 		T(full_pool__writes_fail_and_deletes_succeed),
+		T(failed_write__makes_the_pool_read_only_but_readable),
+		T(destroy__of_a_dataset_makes_its_handles_stale),
 		T(xattr__values_of_all_sizes_read_back),
 		T(xattr__create_replace_remove_and_list),
 		T(kill_priv__takes_capabilities_and_setuid_on_write),
