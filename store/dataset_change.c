@@ -145,7 +145,7 @@ static void copy_content(struct dataset *to, const struct dataset *from)
 	to->referenced = from->referenced;
 	to->logical = from->logical;
 	to->nr_inodes = from->nr_inodes;
-	to->nr_orphans = from->nr_orphans;
+	__atomic_store_n(&to->nr_orphans, from->nr_orphans, __ATOMIC_RELAXED);
 	to->properties = from->properties;
 }
 
