@@ -25,7 +25,7 @@
 #define DATA_ALIGN 4096u
 #define WRITE_HEAD                                                             \
 	(sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
-#define STACK_BYTES (256u << 10)
+#define STACK_BYTES (1u << 20) /* address space; what is used counts */
 /* a thread that goes to rest gives back a buffer that grew beyond this */
 #define KEEP_BYTES (128u << 10)
 

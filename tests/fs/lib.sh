@@ -51,7 +51,23 @@ fs_begin()
 	trap 'exit 130' INT TERM HUP
 	chmod 755 "$WORK"
 	mkdir "$MOUNT" || exit 2
+	# a sanitizer's findings in the daemon would go to /dev/null
+	export ASAN_OPTIONS="log_path=$WORK/found:${ASAN_OPTIONS:-}"
+	export UBSAN_OPTIONS="log_path=$WORK/found:print_stacktrace=1:${UBSAN_OPTIONS:-}"
+	export TSAN_OPTIONS="log_path=$WORK/found:${TSAN_OPTIONS:-}"
 	"$FSCTL" make "$POOL" "$size" "$@" || exit 2
+}
+
+# fs_found_nothing: no sanitizer wrote a report
+fs_found_nothing()
+{
+	local file
+
+	for file in "$WORK"/found.*; do
+		[ -e "$file" ] || continue
+		head -n 60 "$file"
+		return 1
+	done
 }
 
 # fs_mount [OPTION...]
@@ -65,13 +81,14 @@ fs_pid()
 	cat "$PIDFILE"
 }
 
-# fs_wait_gone PID: the daemon ends some time after umount returned
+# fs_wait_gone PID: the daemon ends some time after umount returned; nobody may
+# be there to bury it
 fs_wait_gone()
 {
 	local i
 
 	for ((i = 0; i < 600; i++)); do
-		[ -d "/proc/$1" ] || return 0
+		grep -q '^State:.[^Z]' "/proc/$1/status" 2>/dev/null || return 0
 		sleep 0.05
 	done
 	echo "process $1 does not end"
@@ -137,6 +154,7 @@ exits()
 
 fs_end()
 {
+	claim sanitizers__found_nothing fs_found_nothing
 	fs_cleanup
 	exit $FAILED
 }

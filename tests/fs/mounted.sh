@@ -16,4 +16,5 @@ DBS_TEST_MOUNT=$MOUNT DBS_TEST_SOCKET=$SOCKET "$@"
 code=$?
 fs_unmount || exit 2
 fs_check || exit 1
+fs_found_nothing || exit 1
 exit $code

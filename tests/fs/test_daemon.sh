@@ -18,17 +18,21 @@ not()
 	! "$@"
 }
 
-# How many capabilities but one the daemon has left, in all of its threads.
+# No thread has more privileges than unmounting needs.
 has_few_privileges()
 {
-	local task
+	local dir task nr=0 may=0
 
-	for task in /proc/"$(fs_pid)"/task/*; do
+	dir=/proc/$(fs_pid)
+	# TSan starts a thread of its own before main()
+	grep -q libtsan "$dir/maps" && may=1
+	for task in "$dir"/task/*; do
 		grep -q '^CapEff:.0000000000200000' "$task/status" &&
+			grep -q '^CapPrm:.0000000000200000' "$task/status" &&
 			grep -q '^CapBnd:.0000000000200000' "$task/status" &&
-			grep -q '^NoNewPrivs:.1' "$task/status" || return 1
+			grep -q '^NoNewPrivs:.1' "$task/status" || nr=$((nr + 1))
 	done
-	grep -q 'core file size *0 *0' /proc/"$(fs_pid)"/limits
+	[ $nr -le $may ] && grep -q 'core file size *0 *0' "$dir/limits"
 }
 
 # notified: what a daemon told $NOTIFY_SOCKET
