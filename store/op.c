@@ -23,9 +23,9 @@ static int reserve_nodes(struct op *op, uint32_t nr)
 	 * such could wait for each other.  What it adds is little.
 	 */
 	bool at_once = (op->flags & OP_COMMITTER) || op->nr_reserved > 0;
-	unsigned space = op->flags & (OP_USE_RESERVE | OP_COMMITTER)
-				 ? SPACE_USE_RESERVE
-				 : 0;
+	unsigned space = op->flags & OP_COMMITTER     ? SPACE_COMMITTER
+			 : op->flags & OP_USE_RESERVE ? SPACE_USE_RESERVE
+						      : 0;
 	int rc;
 
 	while (!node_cache_reserve(op->pool->nc, nr, at_once)) {
@@ -313,7 +313,7 @@ void op_note_shadow(struct op *op, struct node *old)
 {
 	struct note *n = op_note(op, NOTE_SHADOW, old->blkno, 1);
 
-	node_cache_hold(op->pool->nc, old);
+	node_cache_hold_noted(op->pool->nc, old);
 	n->node = old;
 }
 
@@ -321,7 +321,7 @@ void op_note_drop(struct op *op, struct node *node)
 {
 	struct note *n = op_note(op, NOTE_DROP, node->blkno, 1);
 
-	node_cache_hold(op->pool->nc, node);
+	node_cache_hold_noted(op->pool->nc, node);
 	n->node = node;
 }
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "store/btree.h"
+#include "store/txg.h"
 #include "store/util.h"
 
 /*
@@ -164,6 +165,7 @@ void space_map_inc(struct space_map *sm, struct op *op, struct btree *tree,
 {
 	struct region *reg = counts_of(sm, blkno);
 	uint32_t count;
+	int rc;
 
 	if (!reg)
 		return;
@@ -180,8 +182,12 @@ void space_map_inc(struct space_map *sm, struct op *op, struct btree *tree,
 		overflow_write(op, tree, blkno, SPACE_COUNT_MAX + 1);
 		return;
 	}
-	if (overflow_read(op, tree, blkno, &count) == 0)
-		overflow_write(op, tree, blkno, count + 1);
+	rc = overflow_read(op, tree, blkno, &count);
+	if (rc == 0)
+		rc = overflow_write(op, tree, blkno, count + 1);
+	/* a count too low frees what is in use; no entry counts for ever */
+	if (rc && rc != -ENOENT)
+		pool_fail(op->pool, rc, "raising a reference count");
 }
 
 static void freed_add(struct space_map *sm, uint64_t first, uint32_t nr)

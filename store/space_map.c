@@ -338,6 +338,20 @@ again:
 	return 0;
 }
 
+/* Give back what was set aside for nodes and nobody has reserved. */
+static void stash_trim(struct space_map *sm)
+{
+	while (sm->nr_stash > 0) {
+		struct freed_run *run = &sm->stash[sm->nr_stash - 1];
+
+		if (sm->stash_blocks - run->nr < sm->stash_reserved)
+			break;
+		give_bits(sm, run->first, run->nr);
+		sm->stash_blocks -= run->nr;
+		sm->nr_stash--;
+	}
+}
+
 int space_map_alloc(struct space_map *sm, uint32_t nr, uint64_t *first,
 		    uint32_t *got)
 {
@@ -346,6 +360,8 @@ int space_map_alloc(struct space_map *sm, uint32_t nr, uint64_t *first,
 	dbs_assert(nr > 0 && nr <= SPACE_MAP_MAX_RUN);
 	for (unsigned try = 0;; try++) {
 		os_mutex_lock(&sm->lock);
+		if (sm->nr_avail < sm->nr_reserve + nr)
+			stash_trim(sm);
 		if (sm->nr_avail < sm->nr_reserve + nr)
 			rc = -ENOSPC;
 		else
@@ -392,8 +408,13 @@ void space_map_on_full(struct space_map *sm, int (*wait)(void *arg), void *arg)
 
 int space_map_reserve_nodes(struct space_map *sm, uint32_t nr, unsigned flags)
 {
-	/* ordinary ops leave half of the reserve to those that free space */
-	uint64_t keep = flags & SPACE_USE_RESERVE ? 0 : sm->nr_reserve / 2;
+	/*
+	 * Ordinary ops leave half of the reserve to those that free space, and
+	 * those a quarter to the committer, without whom nothing comes back.
+	 */
+	uint64_t keep = flags & SPACE_COMMITTER	    ? 0
+			: flags & SPACE_USE_RESERVE ? sm->nr_reserve / 4
+						    : sm->nr_reserve / 2;
 	int rc = 0;
 
 	os_mutex_lock(&sm->lock);

@@ -59,7 +59,8 @@ int space_map_take(struct space_map *sm, uint64_t first, uint32_t nr);
 
 /* -- reservations of single blocks for nodes (op.c) ----------------------- */
 
-#define SPACE_USE_RESERVE 1u /* below the reserve too */
+#define SPACE_USE_RESERVE 1u /* most of the reserve too */
+#define SPACE_COMMITTER	  2u /* all of it */
 
 /**
  * Set @nr blocks aside for space_map_take_node().  May read a region.
