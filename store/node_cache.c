@@ -35,7 +35,7 @@ struct node_cache {
 	uint32_t hand; /* of the clock */
 
 	/* atomic */
-	uint32_t nr_dirty, nr_reserved;
+	uint32_t nr_dirty, nr_reserved, nr_noted;
 };
 
 static uint64_t hash_blkno(uint64_t blkno)
@@ -340,15 +340,27 @@ void node_cache_put(struct node_cache *nc, struct node *n)
 		frame_free(nc, n);
 }
 
+void node_cache_hold_noted(struct node_cache *nc, struct node *n)
+{
+	__atomic_add_fetch(&nc->nr_noted, 1, __ATOMIC_ACQ_REL);
+	node_cache_hold(nc, n);
+}
+
+void node_cache_put_noted(struct node_cache *nc, struct node *n)
+{
+	node_cache_put(nc, n);
+	__atomic_sub_fetch(&nc->nr_noted, 1, __ATOMIC_ACQ_REL);
+}
+
 bool node_cache_reserve(struct node_cache *nc, uint32_t nr, bool committer)
 {
-	/* a third: notes hold as many old nodes as there are new ones */
 	uint32_t limit = nc->nr_frames / 3;
 	uint32_t now =
 		__atomic_add_fetch(&nc->nr_reserved, nr, __ATOMIC_ACQ_REL);
 
 	if (committer ||
-	    now + __atomic_load_n(&nc->nr_dirty, __ATOMIC_ACQUIRE) <= limit)
+	    (now + __atomic_load_n(&nc->nr_dirty, __ATOMIC_ACQUIRE) <= limit &&
+	     __atomic_load_n(&nc->nr_noted, __ATOMIC_ACQUIRE) <= limit))
 		return true;
 	__atomic_sub_fetch(&nc->nr_reserved, nr, __ATOMIC_ACQ_REL);
 	return false;
@@ -433,4 +445,5 @@ void node_cache_stat(struct node_cache *nc, struct node_cache_stat *st)
 	os_mutex_unlock(&nc->lock);
 	st->nr_dirty = __atomic_load_n(&nc->nr_dirty, __ATOMIC_ACQUIRE);
 	st->nr_reserved = __atomic_load_n(&nc->nr_reserved, __ATOMIC_ACQUIRE);
+	st->nr_noted = __atomic_load_n(&nc->nr_noted, __ATOMIC_ACQUIRE);
 }

@@ -10,8 +10,9 @@
  *
  * Invariants:
  *  C1  a clean node's bytes are those of its block and were verified once.
- *  C2  dirty and reserved frames together are at most the dirty limit, so a
- *      reserved frame can always be had by evicting.
+ *  C2  dirty and reserved frames together are at most a third of all when
+ *      frames are set aside, and so are those that notes hold; so a reserved
+ *      frame can always be had by evicting.
  *  C3  a node that someone holds is not evicted; a held node that was
  *      forgotten leaves the cache when it is put.
  */
@@ -58,6 +59,9 @@ int node_cache_load(struct node_cache *nc, uint64_t blkno, uint64_t txg,
 		    uint8_t level, struct node **node);
 void node_cache_hold(struct node_cache *nc, struct node *n);
 void node_cache_put(struct node_cache *nc, struct node *n);
+/** The same for a note, which holds it until its group is on disk (C2). */
+void node_cache_hold_noted(struct node_cache *nc, struct node *n);
+void node_cache_put_noted(struct node_cache *nc, struct node *n);
 
 /** Set @nr frames aside for node_cache_add(); false: commit first (C2).  The
  * committer, who makes nodes clean, is never refused. */
@@ -74,7 +78,7 @@ void node_cache_clean(struct node_cache *nc, struct node *n);
 void node_cache_stick(struct node_cache *nc, struct node *n);
 
 struct node_cache_stat {
-	uint64_t nr_frames, nr_used, nr_dirty, nr_reserved;
+	uint64_t nr_frames, nr_used, nr_dirty, nr_reserved, nr_noted;
 	uint64_t hits, misses;
 };
 void node_cache_stat(struct node_cache *nc, struct node_cache_stat *st);

@@ -148,7 +148,7 @@ void txg_free_notes(struct pool *pool, struct txg_group *group)
 			struct note *n = &c->note[i];
 
 			if (n->kind == NOTE_SHADOW || n->kind == NOTE_DROP)
-				node_cache_put(pool->nc, n->node);
+				node_cache_put_noted(pool->nc, n->node);
 			else if (n->kind == NOTE_DEFER)
 				free(n->buf);
 		}
