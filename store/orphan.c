@@ -19,6 +19,18 @@ int orphan_touch(struct op *op, const struct dataset *ds, uint64_t ino)
 	return btree_touch(op, &ds->tree, &key);
 }
 
+/* Under the lock; file_close() looks at it without. */
+static void count_orphans(struct dataset *ds, int by)
+{
+	uint64_t nr = ds->nr_orphans;
+
+	if (by > 0)
+		nr++;
+	else if (nr > 0)
+		nr--;
+	__atomic_store_n(&ds->nr_orphans, nr, __ATOMIC_RELAXED);
+}
+
 static void orphan_put(struct op *op, struct dataset *ds, uint64_t ino,
 		       uint8_t kind, uint64_t from)
 {
@@ -26,7 +38,7 @@ static void orphan_put(struct op *op, struct dataset *ds, uint64_t ino,
 	struct orphan_item item = {.kind = kind, .from = le64_of(from)};
 
 	btree_put(op, &ds->tree, &key, &item, sizeof(item));
-	ds->nr_orphans++;
+	count_orphans(ds, 1);
 }
 
 void orphan_put_unlinked(struct op *op, struct dataset *ds,
@@ -49,8 +61,8 @@ void orphan_del(struct op *op, struct dataset *ds, uint64_t ino)
 {
 	struct key key = orphan_key(ino);
 
-	if (btree_del(op, &ds->tree, &key) && ds->nr_orphans > 0)
-		ds->nr_orphans--;
+	if (btree_del(op, &ds->tree, &key))
+		count_orphans(ds, -1);
 }
 
 /* One op of the work on an inode. */
