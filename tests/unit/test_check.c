@@ -64,20 +64,16 @@ static void check__crashed_pool_has_no_findings(void **state)
 	check_clean();
 }
 
-/* More nodes than the reaper drops in one commit. */
-static void check__half_reaped_tree_has_no_findings(void **state)
+/* Destroy a tree of more nodes than the reaper drops in one commit. */
+static void destroy_big_tree(struct pool *pool)
 {
 	static char value[XATTR_VALUE_MAX];
-	struct pool *pool = pool_of(dev);
 	struct dataset_properties p;
 	struct dataset *ds;
 	char name[16];
-	uint32_t id;
-	bool was_dead = false;
 
-	(void)state;
 	dataset_properties_default(&p);
-	CHECK_OK(dataset_create(pool, "big", &p, &id));
+	CHECK_OK(dataset_create(pool, "big", &p, NULL));
 	ds = open_ds(pool, "big");
 	for (unsigned i = 0; i < 270; i++) {
 		uint64_t ino;
@@ -91,20 +87,79 @@ static void check__half_reaped_tree_has_no_findings(void **state)
 	CHECK_OK(pool_sync(pool));
 	CHECK_OK(dataset_destroy(ds, DESTROY_FORCE));
 	dataset_put(ds);
-	for (unsigned i = 0; i < 20; i++) {
-		struct superblock *sb;
+}
 
-		CHECK_OK(pool_sync(pool));
+/* The only dead tree there is, and the leaf that has it; NULL: none. */
+static struct dead_item *dead_item(uint8_t **leaf)
+{
+	struct key key = key_of(0, ITEM_DEAD, 0);
+	struct node_item item;
+	uint32_t i;
+	bool exact;
+
+	if (le40_get(superblock()->space_tree.node.blkno) == 0)
+		return NULL;
+	*leaf = leaf_for(root_of(&superblock()->space_tree), &key);
+	i = node_search(*leaf, &key, &exact);
+	if (i == node_nr_items(*leaf))
+		return NULL;
+	node_item(*leaf, i, &item);
+	return (void *)(uintptr_t)item.value;
+}
+
+static void check__half_reaped_tree_has_no_findings(void **state)
+{
+	struct pool *pool = pool_of(dev);
+	struct dead_item *d;
+	uint8_t *leaf;
+	unsigned commits = 0;
+
+	(void)state;
+	destroy_big_tree(pool);
+	d = dead_item(&leaf);
+	CHECK(d && d->depth >= 2);
+	for (; dead_item(&leaf); commits++) {
+		struct dataset *ds = open_ds(pool, "idle");
+		char name[16];
+
+		CHECK(commits < 500);
 		check_clean();
-		sb = superblock();
-		was_dead |= le40_get(sb->space_tree.node.blkno) != 0;
-		ds = open_ds(pool, "idle");
-		fill(ds, make(ds, INO_ROOT, name, S_IFREG, NULL), 0, 4096, i);
-		snprintf(name, sizeof(name), "g%u", i);
+		/* something to commit */
+		snprintf(name, sizeof(name), "g%u", commits);
+		make(ds, INO_ROOT, name, S_IFREG, NULL);
 		dataset_put(ds);
+		CHECK_OK(pool_sync(pool));
 	}
-	CHECK(was_dead);
 	pool_abandon(pool);
+	check_clean();
+}
+
+static void check__survives_any_cursor_of_the_reaper(void **state)
+{
+	struct pool *pool = pool_of(dev);
+	struct rnd r = {11};
+	uint8_t *leaf, good[BLOCK_SIZE];
+	struct dead_item *d;
+
+	(void)state;
+	destroy_big_tree(pool);
+	pool_abandon(pool);
+	d = dead_item(&leaf);
+	CHECK(d);
+	memcpy(good, leaf, BLOCK_SIZE);
+	d->stack[0].next = le16_of((uint16_t)(le16_get(d->stack[0].next) - 1));
+	node_seal(leaf);
+	run_check(false);
+	CHECK_FOUND("the reaper's cursor leaves its way");
+	for (unsigned i = 0; i < 300; i++) {
+		memcpy(leaf, good, BLOCK_SIZE);
+		for (unsigned j = 0; j < 2; j++)
+			((uint8_t *)d)[rnd_below(&r, sizeof(*d))] =
+				(uint8_t)rnd_next(&r);
+		node_seal(leaf);
+		run_check(false);
+	}
+	memcpy(leaf, good, BLOCK_SIZE);
 	check_clean();
 }
 
@@ -479,6 +534,7 @@ int main(void)
 		TEST(check__empty_pool_has_no_findings),
 		TEST(check__crashed_pool_has_no_findings),
 		TEST(check__half_reaped_tree_has_no_findings),
+		TEST(check__survives_any_cursor_of_the_reaper),
 		TEST(check__compares_counts_that_are_in_the_space_tree),
 		TEST(check__pool_of_any_size_has_no_findings),
 		TEST(check__finds_flipped_bit_in_a_node),
