@@ -41,7 +41,7 @@ int client_open(const struct invocation *inv, const char *pool,
 {
 	struct client *c = calloc(1, sizeof(*c));
 	struct target t = {0};
-	int code;
+	int code, err = 0;
 
 	*client = c;
 	if (!c)
@@ -50,8 +50,11 @@ int client_open(const struct invocation *inv, const char *pool,
 	code = target_find(inv, pool, &t);
 	if (code == CTL_OK && t.socket) {
 		c->fd = daemon_connect(t.socket);
-		if (c->fd < 0)
-			code = fail_socket(t.socket, c->fd);
+		/* without a path the socket was only named, not tried yet */
+		if (c->fd >= 0 && !t.path)
+			err = daemon_greet(c->fd);
+		if (c->fd < 0 || err)
+			code = fail_socket(t.socket, err ? err : c->fd);
 	} else if (code == CTL_OK && inv->only_daemons) {
 		code = CTL_UNREACHABLE;
 	} else if (code == CTL_OK) {

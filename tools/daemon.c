@@ -16,7 +16,7 @@
 #include "tools/out.h"
 
 /* A daemon that works answers a ping at once. */
-#define PING_TIMEOUT_MS 5000
+#define PING_TIMEOUT_S 5
 
 /* ---- the socket --------------------------------------------------------------- */
 
@@ -48,6 +48,11 @@ int fail_socket(const char *path, int err)
 		return fail(CTL_UNREACHABLE,
 			    "socket '%s' is stale: no daemon listens there any "
 			    "more; run 'dbs mount' again",
+			    path);
+	if (err == -ETIMEDOUT)
+		return fail(CTL_TIMEOUT,
+			    "the daemon on '%s' does not answer: it hangs, or "
+			    "its disk does",
 			    path);
 	return fail(CTL_UNREACHABLE, "no daemon answers on '%s': %s", path,
 		    strerror(-err));
@@ -143,23 +148,50 @@ json_t *daemon_request(const char *command, json_t *arguments)
 
 /* ---- daemons --------------------------------------------------------------------- */
 
+static void set_timeout(int fd, time_t seconds)
+{
+	struct timeval tv = {.tv_sec = seconds};
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
+/* On a connected socket, which has no timeout afterwards. */
+static int ping(int fd, json_t **result)
+{
+	json_t *answer = NULL;
+	int err;
+
+	set_timeout(fd, PING_TIMEOUT_S);
+	err = daemon_exchange(fd, daemon_request("ping", NULL), &answer);
+	set_timeout(fd, 0);
+	if (err)
+		return err == -EAGAIN ? -ETIMEDOUT : err;
+	*result = json_incref(json_object_get(answer, "result"));
+	json_decref(answer);
+	return *result ? 0 : -EPROTO;
+}
+
+int daemon_greet(int fd)
+{
+	json_t *result;
+	int err = ping(fd, &result);
+
+	if (!err)
+		json_decref(result);
+	return err;
+}
+
 json_t *daemon_ping(const char *socket)
 {
-	struct timeval tv = {.tv_sec = PING_TIMEOUT_MS / 1000};
-	json_t *answer = NULL, *result;
+	json_t *result = NULL;
 	int fd = daemon_connect(socket);
 
 	if (fd < 0)
 		return NULL;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
-	if (daemon_exchange(fd, daemon_request("ping", NULL), &answer))
-		answer = NULL;
-	close(fd);
-	result = json_incref(json_object_get(answer, "result"));
-	json_decref(answer);
-	if (result)
+	if (!ping(fd, &result))
 		json_object_set_new(result, "socket", json_string(socket));
+	close(fd);
 	return result;
 }
 

@@ -34,6 +34,8 @@ int daemon_exchange(int fd, json_t *request, json_t **answer);
  * Returns CTL_OK, or says what the answer says and returns its code.
  */
 int daemon_check(json_t *answer, json_t **result);
+/** Does the daemon answer?  Errors: -ETIMEDOUT not within some seconds. */
+int daemon_greet(int fd);
 /** Say that @path cannot be used; returns the exit code. */
 int fail_socket(const char *path, int err);
 

@@ -111,8 +111,6 @@ struct out_table *out_table_new(const struct out_column *columns, size_t nr)
 
 		if (columns[i].flags & OUT_RIGHT)
 			flags |= SCOLS_FL_RIGHT;
-		if (columns[i].flags & OUT_TRUNC)
-			flags |= SCOLS_FL_TRUNC;
 		col = scols_table_new_column(table->scols, columns[i].name, 0,
 					     flags);
 		if (!col)

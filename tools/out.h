@@ -34,7 +34,6 @@ bool out_get_bool(const json_t *object, const char *key);
 struct out_table;
 
 #define OUT_RIGHT 1u /* numbers */
-#define OUT_TRUNC 2u /* may be cut on a narrow terminal */
 
 struct out_column {
 	const char *name;

@@ -73,7 +73,7 @@ const struct cmd cmd_table[] = {
 		.name = "pool list", .group = "dbs-pool",
 		.flags = CMD_JSON | CMD_READS,
 		.operands = { { "PATH", KIND_FILE, true, true } },
-		.help = "list the mounted pools, the default one and those at PATH",
+		.help = "list the mounted pools, and those at PATH and in $DBS_POOL",
 		.run = run_pool_list,
 	},
 	{

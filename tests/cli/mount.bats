@@ -131,19 +131,31 @@ check_unmount_after_kill()
 }
 
 @test "a stale socket is told, and mount replaces it" {
-	pid=$("$DBS" mount --socket "$T/s.sock" --json "$POOL" "$MNT" |
-		jq -r .pid) || true
+	"$DBS" mount --socket "$T/s.sock" -o "pid-file=$T/pid" "$POOL" "$MNT"
 	[ -S "$T/s.sock" ]
 	"$DBS" list --socket "$T/s.sock"
-	pid=$("$DBS" list --socket "$T/s.sock" --json >/dev/null &&
-		fuser "$POOL" 2>/dev/null | tr -d ' ') || true
-	[ -n "$pid" ] || skip "no fuser(1)"
+	pid=$(cat "$T/pid")
 	kill -KILL "$pid"
 	until ended "$pid"; do sleep 0.02; done
 	fails 69 "stale" "$DBS" list --socket "$T/s.sock"
 	"$DBS" mount --socket "$T/s.sock" "$POOL" "$MNT"
 	"$DBS" list --socket "$T/s.sock"
 	"$DBS" umount "$MNT"
+}
+
+@test "a daemon that hangs is told, and not waited for" {
+	"$DBS" mount --socket "$T/s.sock" -o "pid-file=$T/pid" "$POOL" "$MNT"
+	local pid
+
+	pid=$(cat "$T/pid")
+	kill -STOP "$pid"
+	run --separate-stderr timeout 30 "$DBS" list --socket "$T/s.sock"
+	kill -CONT "$pid"
+	[ "$status" -eq 7 ]
+	[[ $stderr == *"does not answer"* ]]
+	"$DBS" list --socket "$T/s.sock"
+	"$DBS" umount "$MNT"
+	ended "$pid"
 }
 
 @test "a pool in use is refused with the pid that has it" {
