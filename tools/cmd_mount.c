@@ -367,32 +367,45 @@ static int umount_by_daemon(const char *dir, const json_t *ping, bool lazy,
 	return CTL_OK;
 }
 
+/* 0: nobody's, or not known */
+static pid_t pool_owner(const char *pool, bool *held)
+{
+	struct blkdev *dev;
+	int owner = 0, err;
+
+	err = blkdev_file_open(pool, BLKDEV_READ_ONLY, &dev, &owner);
+	if (!err)
+		blkdev_close(dev);
+	*held = err == -EBUSY;
+	return *held ? owner : 0;
+}
+
 /* Without a socket: the pool is free when its lock is. */
-static int wait_pool_released(const char *pool, uint64_t timeout_ms)
+static int wait_pool_released(const char *pool, pid_t owner,
+			      uint64_t timeout_ms)
 {
 	uint64_t end = now_ns() + timeout_ms * UINT64_C(1000000);
-	struct blkdev *dev;
-	int err, owner = 0;
+	bool held = true;
 
-	for (;;) {
-		err = blkdev_file_open(pool, BLKDEV_READ_ONLY, &dev, &owner);
-		if (!err)
-			blkdev_close(dev);
-		if (err != -EBUSY)
-			return CTL_OK;
-		if (now_ns() >= end)
-			return fail(CTL_TIMEOUT,
-				    "the daemon (pid %d) still holds pool '%s' "
-				    "after %g s",
-				    owner, pool, (double)timeout_ms / 1000);
-		poll(NULL, 0, 10);
+	if (owner > 0 && !host_wait_exit(owner, timeout_ms))
+		return CTL_OK;
+	while (held && now_ns() < end) {
+		pool_owner(pool, &held);
+		if (held)
+			poll(NULL, 0, 10);
 	}
+	if (!held)
+		return CTL_OK;
+	return fail(CTL_TIMEOUT,
+		    "the daemon (pid %d) still holds pool '%s' after %g s",
+		    (int)owner, pool, (double)timeout_ms / 1000);
 }
 
 static int umount_by_kernel(const char *dir, const char *pool, bool lazy,
 			    uint64_t timeout_ms)
 {
-	bool dead = host_dir_state(dir) == DIR_DEAD;
+	bool dead = host_dir_state(dir) == DIR_DEAD, held;
+	pid_t owner = dead ? 0 : pool_owner(pool, &held);
 
 	if (umount2(dir, lazy || dead ? MNT_DETACH : 0)) {
 		if (errno == EBUSY)
@@ -406,7 +419,9 @@ static int umount_by_kernel(const char *dir, const char *pool, bool lazy,
 		note("the daemon of '%s' had died", dir);
 		daemon_forget(pool);
 	}
-	return lazy || dead ? CTL_OK : wait_pool_released(pool, timeout_ms);
+	if (lazy || dead)
+		return CTL_OK;
+	return wait_pool_released(pool, owner, timeout_ms);
 }
 
 int run_umount(struct invocation *inv)
