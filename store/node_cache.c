@@ -257,7 +257,7 @@ static struct node *insert(struct node_cache *nc, struct node *n)
 		return other;
 	}
 	/* a block that was freed and used again: its old node is dead */
-	if (other && other->dirty && !n->dirty) {
+	if (other && !n->dirty && (other->dirty || other->txg > n->txg)) {
 		os_mutex_unlock(&s->lock);
 		frame_free(nc, n);
 		return NULL;
@@ -289,7 +289,7 @@ int node_cache_load(struct node_cache *nc, uint64_t blkno, uint64_t txg,
 	n = frame_get(nc);
 	if (!n)
 		return -ENOMEM;
-	if (blkno == 0 || blkno >= nc->dev->size / BLOCK_SIZE)
+	if (blkno == 0 || blkno >= blkdev_size(nc->dev) / BLOCK_SIZE)
 		rc = -EUCLEAN;
 	else
 		rc = blkdev_read(nc->dev, n->page, BLOCK_SIZE,
