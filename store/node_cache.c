@@ -247,6 +247,7 @@ static struct node *insert(struct node_cache *nc, struct node *n)
 {
 	struct shard *s = shard_of(nc, n->blkno);
 	struct node *other, **bucket;
+	bool gone;
 
 	os_mutex_lock(&s->lock);
 	other = find_locked(nc, s, n->blkno);
@@ -263,9 +264,11 @@ static struct node *insert(struct node_cache *nc, struct node *n)
 		return NULL;
 	}
 	dbs_assert(!other || !other->dirty);
+	/* said now: who holds it may put it as soon as the lock is free */
+	gone = other && other->holds == 0;
 	if (other) {
 		unhash_locked(nc, s, other);
-		other->forgotten = other->holds > 0;
+		other->forgotten = !gone;
 	}
 	bucket = bucket_of(nc, s, n->blkno);
 	n->next = *bucket;
@@ -273,7 +276,7 @@ static struct node *insert(struct node_cache *nc, struct node *n)
 	__atomic_store_n(&n->hashed, true, __ATOMIC_RELAXED);
 	n->referenced = true;
 	os_mutex_unlock(&s->lock);
-	if (other && !other->forgotten)
+	if (gone)
 		frame_free(nc, other);
 	return n;
 }
