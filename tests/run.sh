@@ -124,7 +124,7 @@ tests()
 	shift
 	start=$(host_now_ms)
 	rm -f "$dir/meson-logs/testlog.json"
-	meson test -C "$dir" --no-rebuild "$@" </dev/null \
+	"${NO_ASLR[@]}" meson test -C "$dir" --no-rebuild "$@" </dev/null \
 		>"$HOST_TMP/$name.log" 2>&1 || true
 	if [ ! -f "$dir/meson-logs/testlog.json" ]; then
 		tail -n 20 "$HOST_TMP/$name.log"
@@ -190,8 +190,7 @@ run_asan()
 	export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 	build asan -Db_sanitize=address,undefined -Db_lundef=false || return 0
 	# shellcheck disable=SC2086 # options
-	tests asan $SHORT_OF_ASAN --timeout-multiplier 4 \
-		${NO_ASLR:+--wrapper "${NO_ASLR[*]}"}
+	tests asan $SHORT_OF_ASAN --timeout-multiplier 4
 	if [ "$LONG" = yes ]; then
 		one asan/model-long "${NO_ASLR[@]}" \
 			"$HOST_TMP/asan/tests/model/store-model" \
@@ -206,8 +205,7 @@ run_tsan()
 {
 	export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 	build tsan -Db_sanitize=thread -Db_lundef=false || return 0
-	tests tsan --suite unit --suite threads --timeout-multiplier 6 \
-		${NO_ASLR:+--wrapper "${NO_ASLR[*]}"}
+	tests tsan --suite unit --suite threads --timeout-multiplier 6
 }
 
 # What a test left mounted or running; it is ended here, and counts as a failure.
