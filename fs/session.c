@@ -36,7 +36,7 @@ struct session {
 	int fd;
 	/* atomic */
 	_Atomic uint64_t flags;	     /* agreed on in INIT */
-	_Atomic unsigned nr_readers; /* threads in read() or about to be */
+	_Atomic unsigned nr_readers; /* in read() or about to be */
 	_Atomic bool ended;
 	/* under lock */
 	pthread_mutex_t lock;
@@ -173,22 +173,32 @@ static void session_set_ended(struct session *session)
 
 static int thread_start_locked(struct session *session);
 
-/* X2: the last reader has got a request; find the next one. */
+/*
+ * X2: the last reader has got a request; find the next one.  It counts as a
+ * reader from now on, so that nobody calls a second before it is there.
+ */
 static void reader_call(struct session *session)
 {
 	pthread_mutex_lock(&session->lock);
+	if (atomic_load(&session->nr_readers) || atomic_load(&session->ended)) {
+		pthread_mutex_unlock(&session->lock);
+		return;
+	}
 	if (session->nr_resting > session->nr_wanted) {
 		session->nr_wanted++;
+		atomic_fetch_add(&session->nr_readers, 1);
 		pthread_cond_signal(&session->wanted);
-	} else if (session->nr_threads < session->options.threads_max &&
-		   !atomic_load(&session->ended)) {
+	} else if (session->nr_threads < session->options.threads_max) {
 		thread_start_locked(session);
 	}
 	pthread_mutex_unlock(&session->lock);
 }
 
-/* Wait until another reader is wanted, unless there are too few already. */
-static void reader_rest(struct worker *w, size_t used)
+/*
+ * Become a reader: at once while there are few, else when one is wanted.
+ * @used: bytes of the largest request since the last rest
+ */
+static void reader_rest(struct worker *w, size_t *used)
 {
 	struct session *session = w->session;
 
@@ -197,18 +207,20 @@ static void reader_rest(struct worker *w, size_t used)
 		atomic_fetch_add(&session->nr_readers, 1);
 		return;
 	}
-	if (used > KEEP_BYTES)
+	if (*used > KEEP_BYTES)
 		madvise(w->data, SESSION_IO_MAX, MADV_DONTNEED);
+	*used = 0;
 	pthread_mutex_lock(&session->lock);
 	session->nr_resting++;
 	/* nobody may be left reading by now, with nobody to call us */
 	while (session->nr_wanted == 0 && atomic_load(&session->nr_readers) &&
 	       !atomic_load(&session->ended))
 		pthread_cond_wait(&session->wanted, &session->lock);
-	if (session->nr_wanted)
-		session->nr_wanted--;
 	session->nr_resting--;
-	atomic_fetch_add(&session->nr_readers, 1);
+	if (session->nr_wanted)
+		session->nr_wanted--; /* counted by reader_call() */
+	else
+		atomic_fetch_add(&session->nr_readers, 1);
 	pthread_mutex_unlock(&session->lock);
 }
 
@@ -241,15 +253,13 @@ static void worker_serve(struct worker *w)
 	struct session *session = w->session;
 	size_t len, used = 0;
 
-	while (!atomic_load(&session->ended)) {
-		reader_rest(w, used);
-		len = receive(w);
-		if (atomic_fetch_sub(&session->nr_readers, 1) == 1 && len)
+	/* who started us counted us as a reader */
+	while ((len = receive(w))) {
+		if (atomic_fetch_sub(&session->nr_readers, 1) == 1)
 			reader_call(session);
-		if (len == 0)
-			break;
 		dispatch(w, len);
 		used = len > used ? len : used;
+		reader_rest(w, &used);
 	}
 }
 
@@ -306,6 +316,8 @@ static void *worker_main(void *arg)
 		log_error("worker thread could not start");
 		pthread_mutex_lock(&session->lock);
 		ended = session->nr_threads == 1;
+		atomic_fetch_sub(&session->nr_readers, 1);
+		pthread_cond_broadcast(&session->wanted);
 		pthread_mutex_unlock(&session->lock);
 	}
 	worker_release(&w);
@@ -320,6 +332,7 @@ static int thread_start_locked(struct session *session)
 	pthread_attr_t attr;
 	int rc;
 
+	atomic_fetch_add(&session->nr_readers, 1); /* before it can read */
 	sigfillset(&all);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
@@ -330,6 +343,8 @@ static int thread_start_locked(struct session *session)
 	pthread_attr_destroy(&attr);
 	if (rc == 0)
 		session->nr_threads++;
+	else
+		atomic_fetch_sub(&session->nr_readers, 1);
 	return -rc;
 }
 

@@ -85,10 +85,13 @@ fs_pid()
 # be there to bury it
 fs_wait_gone()
 {
-	local i
+	local i threads
 
 	for ((i = 0; i < 600; i++)); do
-		grep -q '^State:.[^Z]' "/proc/$1/status" 2>/dev/null || return 0
+		threads=("/proc/$1/task"/*)
+		[ ${#threads[@]} -gt 1 ] ||
+			grep -q '^State:.[^Z]' "/proc/$1/status" 2>/dev/null ||
+			return 0
 		sleep 0.05
 	done
 	echo "process $1 does not end"
