@@ -49,7 +49,7 @@ static int touch_id(struct op *op, uint32_t id)
 /* The next id, which is used up when the op is applied. */
 static int new_id(struct pool *pool, uint32_t more, uint32_t *id)
 {
-	if (pool->next_dataset + more >= (1u << 24))
+	if (pool->next_dataset + more > DATASET_ID_END)
 		return -EDQUOT;
 	if (pool->nr_datasets + pool->nr_snapshots + more > MAX_DATASETS)
 		return -EDQUOT;

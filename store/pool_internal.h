@@ -97,6 +97,7 @@ struct txg_state {
 };
 
 #define DATASET_BUCKETS 1024u
+#define DATASET_ID_END	(1u << 24) /* ids are below: st_ino has 24 bits */
 
 struct pool {
 	/* immutable after open */

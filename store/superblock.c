@@ -14,6 +14,11 @@
 #define KNOWN_INCOMPAT	UINT64_C(0)
 #define KNOWN_RO_COMPAT UINT64_C(0)
 
+/* Numbers that only rise, far beyond what a pool lives to see, and far from
+ * where they would wrap; pointers have 40 bits for a txg. */
+#define TXG_MAX	       (LE40_MAX / 2)
+#define COMMIT_SEQ_MAX (UINT64_MAX / 2)
+
 static uint64_t slot_blkno(unsigned copy, uint64_t seq)
 {
 	return (copy ? SUPERBLOCK_COPY_BLKNO : 0) + seq % SUPERBLOCK_RING;
@@ -49,7 +54,10 @@ int superblock_verify(const struct superblock *sb, uint64_t dev_size,
 	    nr - (regions - 1) * REGION_BLOCKS <=
 		    region_reserved(regions - 1) ||
 	    le64_get(sb->high_water) > nr || le64_get(sb->nr_free) > nr ||
-	    sb->name[POOL_NAME_MAX] != 0 ||
+	    sb->name[POOL_NAME_MAX] != 0 || le32_get(sb->next_dataset) == 0 ||
+	    le32_get(sb->next_dataset) > DATASET_ID_END ||
+	    le64_get(sb->h.txg) > TXG_MAX ||
+	    le64_get(sb->commit_seq) > COMMIT_SEQ_MAX ||
 	    sb->root_tree.level >= NODE_LEVEL_MAX ||
 	    sb->space_tree.level >= NODE_LEVEL_MAX)
 		goto damaged;
@@ -107,8 +115,8 @@ int superblock_read(struct blkdev *dev, struct superblock *out, bool read_only,
 		    struct store_error *error)
 {
 	struct superblock *sb = blkdev_buffer_new(BLOCK_SIZE);
-	bool found = false, magic = false;
-	int rc;
+	bool found = false, magic = false, unreadable[SUPERBLOCK_RING] = {0};
+	int rc, lost = 0;
 
 	if (!sb)
 		return -ENOMEM;
@@ -120,8 +128,13 @@ int superblock_read(struct blkdev *dev, struct superblock *out, bool read_only,
 				break;
 			rc = blkdev_read(dev, sb, BLOCK_SIZE,
 					 blkno * BLOCK_SIZE);
-			if (rc)
+			if (rc) {
+				/* in both copies: it may be the newest */
+				if (unreadable[i])
+					lost = rc;
+				unreadable[i] = true;
 				continue;
+			}
 			magic |= memcmp(sb->magic, SUPERBLOCK_MAGIC,
 					sizeof(sb->magic)) == 0;
 			if (!intact(sb, blkno))
@@ -132,6 +145,14 @@ int superblock_read(struct blkdev *dev, struct superblock *out, bool read_only,
 			found = true;
 		}
 	free(sb);
+	if (lost && !(found && read_only)) {
+		store_error_set(error,
+				found ? "the newest superblock may be one that "
+					"cannot be read: open the pool "
+					"read-only to see what an older one has"
+				      : "its superblocks cannot be read");
+		return lost;
+	}
 	if (!found) {
 		store_error_set(error, magic ? "the pool is damaged: none of "
 					       "its superblocks is valid"
