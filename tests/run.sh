@@ -186,7 +186,7 @@ run_warnings()
 
 run_asan()
 {
-	export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1
+	export ASAN_OPTIONS=detect_leaks=1
 	export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 	build asan -Db_sanitize=address,undefined -Db_lundef=false || return 0
 	# shellcheck disable=SC2086 # options
