@@ -129,19 +129,19 @@ int space_map_get(struct space_map *sm, uint64_t blkno, uint32_t *count)
 	uint32_t r = region_of(blkno);
 	int rc = 0;
 
-	if (blkno >= sm->nr_blocks)
-		return -EUCLEAN;
 	for (;;) {
 		os_mutex_lock(&sm->lock);
 		os_mutex_lock(&sm->count_lock);
-		if (sm->region[r] && sm->region[r]->counts) {
+		if (blkno >= sm->nr_blocks) {
+			rc = -EUCLEAN;
+		} else if (sm->region[r] && sm->region[r]->counts) {
 			*count = get_count(sm->region[r], blkno);
 			rc = 1;
 		}
 		os_mutex_unlock(&sm->count_lock);
 		os_mutex_unlock(&sm->lock);
 		if (rc)
-			return 0;
+			return rc < 0 ? rc : 0;
 		rc = space_region_load(sm, r);
 		if (rc)
 			return rc;

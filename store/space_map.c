@@ -31,18 +31,15 @@ static uint32_t region_length(const struct space_map *sm, uint32_t r)
 }
 
 /* The counts of a region no txg has written yet. */
-static void counts_init(const struct space_map *sm, uint32_t r,
-			struct space_region *c)
+static void counts_init(uint32_t r, uint32_t len, struct space_region *c)
 {
-	uint32_t len = region_length(sm, r);
-
 	memset(c, 0, sizeof(*c));
 	memset(c->count, 1, region_reserved(r));
 	memset(c->count + len, 1, REGION_BLOCKS - len);
 }
 
-static int counts_read(struct space_map *sm, uint32_t r, const struct entry *e,
-		       struct space_region *c)
+static int counts_read(struct space_map *sm, uint32_t r, uint32_t len,
+		       const struct entry *e, struct space_region *c)
 {
 	uint64_t blkno = region_counts_blkno(r, e->slot);
 	uint32_t nr_free = 0;
@@ -51,7 +48,7 @@ static int counts_read(struct space_map *sm, uint32_t r, const struct entry *e,
 	if (e->flags & SPACE_ENTRY_DAMAGED)
 		return -EUCLEAN;
 	if (e->txg == 0) {
-		counts_init(sm, r, c);
+		counts_init(r, len, c);
 		return 0;
 	}
 	rc = blkdev_read(sm->dev, c, BLOCK_SIZE, blkno * BLOCK_SIZE);
@@ -69,7 +66,7 @@ static int counts_read(struct space_map *sm, uint32_t r, const struct entry *e,
 	for (uint32_t i = 0; i < region_reserved(r); i++)
 		if (c->count[i] == 0)
 			return -EUCLEAN;
-	for (uint32_t i = region_length(sm, r); i < REGION_BLOCKS; i++)
+	for (uint32_t i = len; i < REGION_BLOCKS; i++)
 		if (c->count[i] == 0)
 			return -EUCLEAN;
 	return nr_free == e->nr_free ? 0 : -EUCLEAN;
@@ -97,12 +94,14 @@ int space_region_load(struct space_map *sm, uint32_t r)
 	struct space_region *c;
 	struct region *reg;
 	struct entry e;
+	uint32_t len;
 	int rc;
 
 	os_mutex_lock(&sm->lock);
 	while (sm->loading[r])
 		os_cond_wait(&sm->loaded, &sm->lock);
 	reg = sm->region[r];
+	len = region_length(sm, r);
 	os_mutex_lock(&sm->count_lock);
 	e = sm->leaf[r];
 	if (reg)
@@ -119,7 +118,7 @@ int space_region_load(struct space_map *sm, uint32_t r)
 	c = blkdev_buffer_new(BLOCK_SIZE);
 	if (!reg)
 		reg = calloc(1, sizeof(*reg));
-	rc = c && reg ? counts_read(sm, r, &e, c) : -ENOMEM;
+	rc = c && reg ? counts_read(sm, r, len, &e, c) : -ENOMEM;
 
 	os_mutex_lock(&sm->lock);
 	os_mutex_lock(&sm->count_lock);
@@ -561,8 +560,9 @@ void space_map_committed(struct space_map *sm)
 	os_mutex_lock(&sm->lock);
 	for (size_t i = 0; i < sm->nr_freed; i++)
 		give_bits(sm, sm->freed[i].first, sm->freed[i].nr);
-	os_mutex_unlock(&sm->lock);
+	/* with the lock: no block counts as free and as deferred */
 	__atomic_store_n(&sm->nr_deferred, 0, __ATOMIC_RELEASE);
+	os_mutex_unlock(&sm->lock);
 	sm->nr_freed = 0;
 	if (sm->nr_counts > COUNTS_KEPT)
 		thin_out_counts(sm);
@@ -585,7 +585,7 @@ void space_map_stat(struct space_map *sm, struct space_map_stat *st)
 	st->memory += (uint64_t)sm->nr_counts * BLOCK_SIZE +
 		      (uint64_t)sm->nr_regions *
 			      (sizeof(struct entry) + sizeof(void *));
+	st->nr_deferred = __atomic_load_n(&sm->nr_deferred, __ATOMIC_ACQUIRE);
 	os_mutex_unlock(&sm->count_lock);
 	os_mutex_unlock(&sm->lock);
-	st->nr_deferred = __atomic_load_n(&sm->nr_deferred, __ATOMIC_ACQUIRE);
 }

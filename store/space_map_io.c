@@ -330,8 +330,12 @@ int space_map_grow(struct space_map *sm, uint64_t nr_blocks, bool written)
 	struct space_map bigger = {0};
 	struct region *reg;
 	uint64_t added = 0;
-	int rc = space_region_load(sm, last);
+	int rc;
 
+	/* who asked first may have asked for more */
+	if (nr_blocks <= old)
+		return -EINVAL;
+	rc = space_region_load(sm, last);
 	if (rc == 0)
 		rc = tables_new(&bigger, nr_blocks);
 	if (rc) {
@@ -344,6 +348,8 @@ int space_map_grow(struct space_map *sm, uint64_t nr_blocks, bool written)
 	os_mutex_lock(&sm->lock);
 	os_mutex_lock(&sm->count_lock);
 	memcpy(bigger.region, sm->region, old_regions * sizeof(*sm->region));
+	/* reads go on beside this, and tell who waits for them */
+	memcpy(bigger.loading, sm->loading, old_regions);
 	memcpy(bigger.leaf, sm->leaf, old_regions * sizeof(*sm->leaf));
 	memcpy(bigger.index1, sm->index1, old_index1 * sizeof(*sm->index1));
 	free(sm->region);
