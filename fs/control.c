@@ -434,15 +434,15 @@ static int listen_on(struct control *control, struct control_error *error)
 	if (control->listen_fd < 0)
 		return fail(error, -errno, "cannot make a socket: %s",
 			    strerror(errno));
-	before = umask(0177);
+	/* its mode from the start, and no path is followed a second time */
+	before = umask(group ? 0117 : 0177);
 	rc = bind(control->listen_fd, (struct sockaddr *)&addr, sizeof(addr));
 	umask(before);
 	if (rc)
 		return fail(error, -errno, "cannot make the socket '%s': %s",
 			    o->path, strerror(errno));
 	control->bound = true;
-	if ((group || o->owner != 0) && (chown(o->path, o->owner, o->group) ||
-					 chmod(o->path, group ? 0660 : 0600)))
+	if ((group || o->owner != 0) && lchown(o->path, o->owner, o->group))
 		return fail(error, -errno,
 			    "cannot give the socket '%s' to its owner and "
 			    "group: %s",
