@@ -216,9 +216,14 @@ int op_resolve(struct op *op)
 		op->pins[op->nr_pins++] = n;
 		return 0;
 	}
-	if (!(op->flags & OP_READ) && have < need)
-		return reserve_nodes(op, need - have);
-	return 0;
+	if ((op->flags & OP_READ) || have >= need)
+		return 0;
+	/* a node more is some notes more */
+	rc = txg_reserve_notes(op->pool, NOTES_PER_NODE * (need - have));
+	if (rc)
+		return rc;
+	op->nr_notes += NOTES_PER_NODE * (need - have);
+	return reserve_nodes(op, need - have);
 }
 
 int op_ready(struct op *op)
