@@ -23,6 +23,7 @@ struct destroy_arg {
 	/* whose fresh blocks must be counted again */
 	struct dataset **recount;
 	size_t nr_recount, cap_recount;
+	bool applied; /* each of them has a reference of ours */
 };
 
 static int collect(struct destroy_arg *a)
@@ -145,6 +146,7 @@ static int destroy_body(struct op *op, void *arg)
 		rc = op_ready(op);
 	if (rc)
 		return rc;
+	a->applied = true;
 	for (size_t i = 0; i < a->nr_recount; i++) {
 		struct dataset *heir = a->recount[i];
 
@@ -185,8 +187,9 @@ int dataset_destroy(struct dataset *ds, unsigned flags)
 	rc = dataset_change_root(ds->pool, info.nr_snapshots + 1,
 				 OP_USE_RESERVE, destroy_body, &a);
 
-	for (size_t i = 0; rc == 0 && i < a.nr_recount; i++) {
-		pool_want_purge(a.recount[i]);
+	for (size_t i = 0; a.applied && i < a.nr_recount; i++) {
+		if (rc == 0)
+			pool_want_purge(a.recount[i]);
 		dataset_put(a.recount[i]);
 	}
 	free(a.recount);
