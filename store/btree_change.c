@@ -170,7 +170,23 @@ static uint32_t split_point(const struct item_array *a, uint32_t at,
 
 static void insert_at(struct op *op, struct btree *bt, struct btree_path *p,
 		      uint8_t level, uint32_t slot, const struct key *key,
-		      const void *value, uint32_t len);
+		      const void *value, uint32_t len,
+		      const struct key *first_key);
+
+/*
+ * The first child of a node also takes what is lower than its key, so when it
+ * is split the new key may be lower than that.  Keys must rise (M1): then the
+ * first gets @lowest, which is in the child and below @key.
+ */
+static const struct key *first_key_for(const struct node *parent,
+				       const struct key *lowest,
+				       const struct key *key)
+{
+	struct node_item item;
+
+	node_item(parent->page, 0, &item);
+	return key_compare(&item.key, key) < 0 ? NULL : lowest;
+}
 
 /* @n was split: its upper part, which starts with @key, is now in @right. */
 static void add_sibling(struct op *op, struct btree *bt, struct btree_path *p,
@@ -183,45 +199,52 @@ static void add_sibling(struct op *op, struct btree *bt, struct btree_path *p,
 
 	if (level < bt->root.level) {
 		insert_at(op, bt, p, (uint8_t)(level + 1),
-			  p->slot[level + 1] + 1, key, &ptr, sizeof(ptr));
+			  p->slot[level + 1] + 1, key, &ptr, sizeof(ptr),
+			  first_key_for(p->node[level + 1], lowest, key));
 		return;
 	}
 	dbs_assert(level + 1u < NODE_LEVEL_MAX);
 	top = new_node(op, bt, (uint8_t)(level + 1));
 	above.node[level + 1] = top;
 	insert_at(op, bt, &above, (uint8_t)(level + 1), 0, lowest, &left,
-		  sizeof(left));
+		  sizeof(left), NULL);
 	insert_at(op, bt, &above, (uint8_t)(level + 1), 1, key, &ptr,
-		  sizeof(ptr));
+		  sizeof(ptr), NULL);
 	set_root(bt, top);
 }
 
-/* Insert into the owned node at @level of the path, splitting as needed. */
+/*
+ * Insert into the owned node at @level of the path, splitting as needed.
+ * @first_key: NULL, or the key that the first item has from now on
+ */
 static void insert_at(struct op *op, struct btree *bt, struct btree_path *p,
 		      uint8_t level, uint32_t slot, const struct key *key,
-		      const void *value, uint32_t len)
+		      const void *value, uint32_t len,
+		      const struct key *first_key)
 {
 	struct node *n = p->node[level], *right;
 	struct item_array a;
 	struct key lowest, first;
 	uint32_t s;
 
-	if (node_insert(n->page, slot, key, value, len))
+	if (!first_key && node_insert(n->page, slot, key, value, len))
 		return;
 	a.nr = 0;
 	array_add(&a, n->page, 0);
+	if (first_key)
+		a.item[0].key = *first_key;
 	array_insert(&a, slot, key, value, len);
 	if (node_size_of(a.item, a.nr, level) <= NODE_CAPACITY) {
 		node_fill(n->page, a.item, a.nr);
 		return;
 	}
 	s = split_point(&a, slot, level);
-	lowest = a.item[0].key;
+	low = a.item[0].key;
 	first = a.item[s].key;
 	right = new_node(op, bt, level);
 	node_fill(right->page, a.item + s, a.nr - s);
 	node_fill(n->page, a.item, s);
-	add_sibling(op, bt, p, level, &lowest, &first, right);
+	add_sibling(op, bt, p, level, &low, &first, right);
 }
 
 /* B3: an extent item that goes or changes drops its reference. */
@@ -271,7 +294,7 @@ void btree_put(struct op *op, struct btree *bt, const struct key *key,
 				  p.node[0]->blkno, p.node[0]->txg, 0,
 				  bt->owner);
 	}
-	insert_at(op, bt, &p, 0, i, key, value, (uint32_t)len);
+	insert_at(op, bt, &p, 0, i, key, value, (uint32_t)len, NULL);
 }
 
 /* ---- merging ------------------------------------------------------------ */
@@ -317,13 +340,16 @@ static bool merge(struct op *op, struct btree *bt, struct btree_path *p,
 {
 	struct node *n = p->node[level], *parent = p->node[level + 1];
 	uint32_t slot = p->slot[level + 1];
-	uint32_t nr = node_nr_items(parent->page);
+	uint32_t nr = node_nr_items(parent->page), nr_left;
+	struct node_item sep;
 	struct item_array a;
 
 	for (unsigned right = 0; right < 2; right++) {
 		uint64_t blkno, txg;
 		struct node_ptr ptr = ptr_to(n);
+		struct node_item above;
 		struct node *sib;
+		uint32_t middle;
 
 		if (right ? slot + 1 >= nr : slot == 0)
 			continue;
@@ -334,7 +360,14 @@ static bool merge(struct op *op, struct btree *bt, struct btree_path *p,
 			continue;
 		a.nr = 0;
 		array_add(&a, right ? n->page : sib->page, 0);
+		middle = a.nr;
 		array_add(&a, right ? sib->page : n->page, 1);
+		/* the right one's first key said nothing, its parent's does */
+		if (level > 0) {
+			node_item(parent->page, right ? slot + 1 : slot,
+				  &above);
+			a.item[middle].key = above.key;
+		}
 		if (a.nr < NODE_ITEMS_MAX &&
 		    node_size_of(a.item, a.nr, level) <= MERGE_LIMIT) {
 			node_fill(n->page, a.item, a.nr);

@@ -214,6 +214,44 @@ static void check__compares_counts_that_are_in_the_space_tree(void **state)
 	check_clean();
 }
 
+/*
+ * Orphans sort before all else in a tree.  Enough of them split its first
+ * leaf, at a key below the lowest that the nodes above know.
+ */
+static void check__tree_that_grew_at_its_start_has_no_findings(void **state)
+{
+	struct pool *pool = pool_of(dev);
+	struct dataset *ds = open_ds(pool, "prod"), *snap;
+	static uint64_t inos[700];
+	struct file_attr attr;
+	char name[32];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(inos); i++) {
+		snprintf(name, sizeof(name), "o%zu", i);
+		inos[i] = make(ds, INO_ROOT, name, S_IFREG | 0644, NULL);
+		CHECK_OK(file_open(ds, inos[i], true));
+	}
+	/* from the highest down, too */
+	for (size_t i = ARRAY_SIZE(inos); i-- > 0;) {
+		snprintf(name, sizeof(name), "o%zu", i);
+		CHECK_OK(file_unlink(ds, INO_ROOT, name, strlen(name), NULL));
+	}
+	CHECK_OK(dataset_snapshot(ds, "orphans", false, NULL));
+	for (size_t i = 0; i < ARRAY_SIZE(inos); i++)
+		file_close(ds, inos[i], true);
+	dataset_put(ds);
+	CHECK_OK(pool_close(pool));
+	check_clean();
+	/* and the pool itself can read it */
+	pool = pool_of(dev);
+	snap = open_ds(pool, "prod@orphans");
+	for (size_t i = 0; i < ARRAY_SIZE(inos); i++)
+		CHECK_OK(file_getattr(snap, inos[i], &attr));
+	dataset_put(snap);
+	CHECK_OK(pool_close(pool));
+}
+
 static void check__pool_of_any_size_has_no_findings(void **state)
 {
 	/* the last region: a stump, short, whole */
@@ -536,6 +574,7 @@ int main(void)
 		TEST(check__half_reaped_tree_has_no_findings),
 		TEST(check__survives_any_cursor_of_the_reaper),
 		TEST(check__compares_counts_that_are_in_the_space_tree),
+		TEST(check__tree_that_grew_at_its_start_has_no_findings),
 		TEST(check__pool_of_any_size_has_no_findings),
 		TEST(check__finds_flipped_bit_in_a_node),
 		TEST(check__finds_flipped_bit_in_a_record_and_names_the_file),
