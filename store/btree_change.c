@@ -239,12 +239,12 @@ static void insert_at(struct op *op, struct btree *bt, struct btree_path *p,
 		return;
 	}
 	s = split_point(&a, slot, level);
-	low = a.item[0].key;
+	lowest = a.item[0].key;
 	first = a.item[s].key;
 	right = new_node(op, bt, level);
 	node_fill(right->page, a.item + s, a.nr - s);
 	node_fill(n->page, a.item, s);
-	add_sibling(op, bt, p, level, &low, &first, right);
+	add_sibling(op, bt, p, level, &lowest, &first, right);
 }
 
 /* B3: an extent item that goes or changes drops its reference. */
@@ -340,8 +340,7 @@ static bool merge(struct op *op, struct btree *bt, struct btree_path *p,
 {
 	struct node *n = p->node[level], *parent = p->node[level + 1];
 	uint32_t slot = p->slot[level + 1];
-	uint32_t nr = node_nr_items(parent->page), nr_left;
-	struct node_item sep;
+	uint32_t nr = node_nr_items(parent->page);
 	struct item_array a;
 
 	for (unsigned right = 0; right < 2; right++) {
