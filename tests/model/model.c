@@ -26,6 +26,7 @@
 struct world {
 	struct blkdev *dev; /* in memory, outlives the pool */
 	struct pool_options options;
+	const struct model_run *check; /* check before the next open; or NULL */
 };
 
 static void print_finding(void *arg, const char *text)
@@ -77,6 +78,9 @@ static struct pool *reopen(void *arg, struct pool *pool, bool crash)
 		pool_abandon(pool);
 	else
 		MUST(pool_close(pool) == 0);
+	if (w->check)
+		must_check(w->check, w->dev);
+	w->check = NULL;
 	return must_open(w);
 }
 
@@ -134,8 +138,8 @@ static void one_run(const struct settings *s, uint64_t seed)
 			model_run_reopen(&run, dice < 14);
 			model_run_verify(&run);
 		} else if (dice == 16) {
+			w.check = &run;
 			model_run_reopen(&run, true);
-			must_check(&run, w.dev);
 		} else if (dice < 100) {
 			model_run_verify_one(&run);
 		}
