@@ -26,6 +26,7 @@ static struct region *counts_of(struct space_map *sm, uint64_t blkno)
 {
 	uint32_t r;
 	struct region *reg;
+	int rc;
 
 	if (blkno >= sm->nr_blocks ||
 	    blkno % REGION_BLOCKS < region_reserved(region_of(blkno))) {
@@ -39,9 +40,19 @@ static struct region *counts_of(struct space_map *sm, uint64_t blkno)
 		reg->used = true;
 		return reg;
 	}
-	if (space_region_load(sm, r))
-		return NULL;
-	return sm->region[r];
+	rc = space_region_load(sm, r);
+	if (rc == 0)
+		return sm->region[r];
+	/*
+	 * What is skipped now is missing in the counts for good.  So the mark
+	 * that the region is damaged goes to disk with this commit, or there
+	 * is no commit.
+	 */
+	if (rc == -ENOMEM)
+		sm->lost = rc;
+	else
+		sm->index1[r / SPACE_INDEX_FANOUT].dirty = true;
+	return NULL;
 }
 
 static void set_count(struct space_map *sm, struct region *reg, uint64_t blkno,

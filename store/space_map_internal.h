@@ -77,6 +77,7 @@ struct space_map {
 	/* the committer only */
 	struct freed_run *freed; /* in the group being committed, or held */
 	size_t nr_freed, cap_freed;
+	int lost; /* error that made counts wrong: nothing may be written */
 
 	/* atomic */
 	uint64_t nr_deferred;

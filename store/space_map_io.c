@@ -280,7 +280,7 @@ int space_map_write(struct space_map *sm, uint64_t txg, struct io_batch *io,
 		    struct superblock *sb)
 {
 	uint64_t nr_free = 0;
-	int rc = 0;
+	int rc = sm->lost;
 
 	for (uint32_t i = 0; i < sm->nr_index1 && rc == 0; i++) {
 		uint32_t first = i * SPACE_INDEX_FANOUT;

@@ -16,7 +16,7 @@
 
 #define NR_BLOCKS (4 * REGION_BLOCKS + 100)
 
-static struct blkdev *dev;
+static struct blkdev *mem, *dev;
 static struct space_map *sm;
 static struct superblock *sb;
 
@@ -31,7 +31,8 @@ static int setup(void **state)
 {
 	(void)state;
 	log_set_sink(NULL);
-	CHECK_OK(blkdev_mem_open((uint64_t)NR_BLOCKS * BLOCK_SIZE, &dev));
+	CHECK_OK(blkdev_mem_open((uint64_t)NR_BLOCKS * BLOCK_SIZE, &mem));
+	CHECK_OK(blkdev_faulty_open(mem, &dev));
 	sb = calloc(1, sizeof(*sb));
 	CHECK(sb);
 	sb->nr_blocks = le64_of(NR_BLOCKS);
@@ -387,7 +388,7 @@ static void space_map__the_slots_before_stay_whole(void **state)
 /* A slot write that the device lost is noticed, not taken for the new one. */
 static void space_map__a_lost_slot_write_is_damage(void **state)
 {
-	uint8_t *image = blkdev_mem_data(dev), *was;
+	uint8_t *image = blkdev_mem_data(mem), *was;
 	uint64_t a, at;
 	uint32_t got, count;
 
@@ -415,7 +416,7 @@ static void space_map__a_lost_slot_write_is_damage(void **state)
 /* S5 */
 static void space_map__nothing_comes_from_a_damaged_region(void **state)
 {
-	uint8_t *image = blkdev_mem_data(dev);
+	uint8_t *image = blkdev_mem_data(mem);
 	uint8_t *seen = calloc(1, NR_BLOCKS);
 	uint64_t at = 2 * (uint64_t)REGION_BLOCKS + 100;
 	uint64_t next = 3 * (uint64_t)REGION_BLOCKS + 20;
@@ -446,9 +447,52 @@ static void space_map__nothing_comes_from_a_damaged_region(void **state)
 	free(seen);
 }
 
+/*
+ * What was not counted while a region could not be read must not be missing
+ * when it can be read again: a count too low frees what is in use.
+ */
+static void space_map__a_region_once_skipped_is_damaged_for_ever(void **state)
+{
+	uint64_t first = 2 * (uint64_t)REGION_BLOCKS + 100;
+	uint32_t count;
+
+	(void)state;
+	log_set_sink(no_log);
+	CHECK_OK(space_map_take(sm, first, 4));
+	space_map_claim(sm, first, 4);
+	commit(1);
+	reopen();
+	blkdev_faulty_fail(dev, BLKDEV_CALL_READ, 1, -EIO, false, false);
+	space_map_inc(sm, NULL, NULL, first);
+	commit(2);
+	reopen();
+	CHECK(space_map_get(sm, first, &count) < 0);
+	CHECK(!space_map_dec(sm, NULL, NULL, first, 4));
+}
+
+static void space_map__an_index_once_skipped_is_damaged_for_ever(void **state)
+{
+	uint64_t first = 2 * (uint64_t)REGION_BLOCKS + 100;
+	uint32_t count;
+
+	(void)state;
+	log_set_sink(no_log);
+	CHECK_OK(space_map_take(sm, first, 4));
+	space_map_claim(sm, first, 4);
+	commit(1);
+	/* the second read: the level-1 block */
+	blkdev_faulty_fail(dev, BLKDEV_CALL_READ, 2, -EIO, false, false);
+	reopen();
+	space_map_inc(sm, NULL, NULL, first);
+	commit(2);
+	reopen();
+	CHECK(space_map_get(sm, first, &count) < 0);
+	CHECK(!space_map_dec(sm, NULL, NULL, first, 4));
+}
+
 static void space_map__a_damaged_index_costs_its_free_space_only(void **state)
 {
-	uint8_t *image = blkdev_mem_data(dev);
+	uint8_t *image = blkdev_mem_data(mem);
 	uint64_t first;
 	uint32_t got, count;
 
@@ -469,7 +513,7 @@ static void space_map__a_damaged_index_costs_its_free_space_only(void **state)
 static void
 space_map__a_region_that_contradicts_its_index_is_damage(void **state)
 {
-	uint8_t *image = blkdev_mem_data(dev);
+	uint8_t *image = blkdev_mem_data(mem);
 	struct space_region *reg;
 	struct space_index *i1, *i2;
 	uint64_t first;
@@ -661,6 +705,8 @@ int main(void)
 		TEST(space_map__the_slots_before_stay_whole),
 		TEST(space_map__a_lost_slot_write_is_damage),
 		TEST(space_map__nothing_comes_from_a_damaged_region),
+		TEST(space_map__a_region_once_skipped_is_damaged_for_ever),
+		TEST(space_map__an_index_once_skipped_is_damaged_for_ever),
 		TEST(space_map__a_damaged_index_costs_its_free_space_only),
 		TEST(space_map__a_region_that_contradicts_its_index_is_damage),
 		TEST(space_map__grown_space_is_handed_out_and_survives),
