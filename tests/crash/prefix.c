@@ -353,6 +353,8 @@ static void crash_again(const struct settings *s, const struct progress *p,
 	recording_open(&again, image_open(p, rec, n, NULL), rnd_next(&rnd),
 		       &at);
 	model_run_start_from(&again.run, &rec->run.states[state]);
+	/* someone looks into one failure: what leads to it? */
+	again.run.o.verbose = s->only != NO_PREFIX;
 	while (nr_commits(&again) < 3 && again.run.nr_ops < 60)
 		model_run_step(&again.run);
 	model_run_sync(&again.run);

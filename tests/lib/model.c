@@ -154,6 +154,29 @@ void model_tree_put(struct model_tree *t)
 	free(t);
 }
 
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+bool model_tree_same(const struct model_tree *a, const struct model_tree *b)
+{
+	if (a == b)
+		return true;
+	if (a->nr != b->nr)
+		return false;
+	for (size_t i = 0; i < a->nr; i++) {
+		const struct file_attr *x = &a->inodes[i]->attr;
+		const struct file_attr *y = &b->inodes[i]->attr;
+
+		if (x->ino != y->ino || x->size != y->size ||
+		    x->nlink != y->nlink || !same_time(&x->ctime, &y->ctime) ||
+		    !same_time(&x->mtime, &y->mtime))
+			return false;
+	}
+	return true;
+}
+
 struct model_inode *model_inode(const struct model_tree *t, uint64_t ino)
 {
 	const size_t i = inode_index(t, ino);

@@ -106,6 +106,9 @@ void model_drop_unnamed(struct model_state *s);
 /** A tree with an empty root directory that has @attr; one reference. */
 struct model_tree *model_tree_new(const struct file_attr *attr);
 void model_tree_put(struct model_tree *t);
+/** Did no operation change anything between the two?  Each that does gives
+ * some inode a new time. */
+bool model_tree_same(const struct model_tree *a, const struct model_tree *b);
 /** NULL when there is none. */
 struct model_inode *model_inode(const struct model_tree *t, uint64_t ino);
 /** The root's own tree, to be changed. */

@@ -100,7 +100,7 @@ void run_durable_root(struct model_run *run, uint32_t id)
 	keep_state(run);
 	for (at = run->nr_states - 1; at > run->durable; at--) {
 		r = model_find(&run->states[at - 1], id);
-		if (!r || r->tree != tree)
+		if (!r || !model_tree_same(r->tree, tree))
 			break;
 	}
 	durable_from(run, at);
