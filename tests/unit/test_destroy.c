@@ -203,10 +203,9 @@ static void destroy__of_many_snapshots_at_once_returns_all_space(void **state)
 	}
 	CHECK_INT(dataset_destroy(ds, 0), -ENOTEMPTY);
 	CHECK_OK(dataset_destroy(ds, DESTROY_SNAPSHOTS));
-	CHECK_INT(dataset_open(fp.pool, "many@s7", &ds), -ENOENT);
 	dataset_put(ds);
+	CHECK_INT(dataset_open(fp.pool, "many@s7", &ds), -ENOENT);
 	(void)allocated();
-	/* the handle of 'many' is still ours */
 	file_pool_reopen(&fp, false);
 	CHECK_UINT(allocated(), before);
 }
