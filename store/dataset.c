@@ -474,17 +474,22 @@ void dataset_store(struct op *op, struct dataset *ds)
 		  sizeof(*d) + name_len + origin_len);
 }
 
+/* Blocks: far more than there are, and a million of it can be summed. */
+#define FRESH_MAX (INT64_C(1) << 42)
+
 static int item_verify(const struct dataset_item *d, uint32_t len,
 		       uint64_t nr_blocks)
 {
 	const char *name = (const char *)(d + 1);
 	char copy[DATASET_NAME_MAX + 1];
+	int64_t fresh;
 
 	if (len < sizeof(*d) || d->name_len > DATASET_NAME_MAX ||
 	    len != sizeof(*d) + d->name_len + d->origin_len)
 		return -EUCLEAN;
 	memcpy(copy, name, d->name_len);
 	copy[d->name_len] = '\0';
+	fresh = (int64_t)le64_get(d->fresh);
 	if (strlen(copy) != d->name_len || dataset_name_problem(copy) ||
 	    memchr(name + d->name_len, 0, d->origin_len) ||
 	    d->record_shift < DATASET_RECORD_SHIFT_MIN ||
@@ -497,7 +502,8 @@ static int item_verify(const struct dataset_item *d, uint32_t len,
 	    le64_get(d->generation) == UINT64_MAX ||
 	    le64_get(d->next_ino) < INO_FIRST ||
 	    le64_get(d->next_ino) > INO_MAX + 1 ||
-	    le32_get(d->created.nsec) >= 1000000000)
+	    le32_get(d->created.nsec) >= 1000000000 || fresh < -FRESH_MAX ||
+	    fresh > FRESH_MAX)
 		return -EUCLEAN;
 	return 0;
 }
@@ -509,7 +515,8 @@ static int load_one(struct pool *pool, const struct btree_cursor *cur,
 	struct dataset *ds;
 	int rc = item_verify(d, cur->len, nr_blocks);
 
-	if (rc || cur->key.ino == 0 || cur->key.ino >= pool->next_dataset)
+	if (rc || cur->key.ino == 0 || cur->key.ino >= pool->next_dataset ||
+	    cur->key.offset != 0)
 		return -EUCLEAN;
 	rc = dataset_new(pool, &ds);
 	if (rc)
