@@ -153,6 +153,8 @@ int pool_open_on(struct blkdev *dev, const struct pool_options *options,
 		if (rc == 0)
 			rc = pool_worker_start(pool);
 		if (rc) {
+			/* one of its threads may run */
+			pool_worker_stop(pool);
 			txg_stop(pool);
 			pool_free(pool);
 			return rc;
