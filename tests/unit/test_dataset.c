@@ -820,6 +820,8 @@ static void hold__keeps_what_is_changed_meanwhile(void **state)
 
 /* -- hostile root trees ---------------------------------------------------------------------- */
 
+static uint32_t own_id;
+
 /* Change one dataset's item, and see whether the pool opens. */
 static int open_with(void (*change)(struct dataset_item *d))
 {
@@ -835,6 +837,7 @@ static int open_with(void (*change)(struct dataset_item *d))
 	int rc;
 
 	CHECK(sb && was);
+	own_id = (uint32_t)key.ino;
 	dataset_put(fp.ds);
 	CHECK_OK(pool_close(fp.pool));
 	CHECK_OK(superblock_read(fp.mem, sb, true, &e));
@@ -897,7 +900,7 @@ static void no_parent(struct dataset_item *d)
 static void own_parent(struct dataset_item *d)
 {
 	d->flags = le32_of(DATASET_SNAPSHOT);
-	d->parent = le32_of(dataset_id(fp.ds));
+	d->parent = le32_of(own_id);
 }
 
 static void root_at_0(struct dataset_item *d)

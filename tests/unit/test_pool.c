@@ -219,7 +219,7 @@ static void pool__high_water_stays_ahead_of_what_is_used(void **state)
 	CHECK_OK(dataset_create(pool, "a", NULL, NULL));
 	CHECK_OK(dataset_open(pool, "a", &ds));
 	ino = make_file(ds, INO_ROOT, "f");
-	for (uint64_t i = 0; i < 200; i++) {
+	for (uint64_t i = 0; i < 100; i++) {
 		rnd_fill(&r, buf, MIB);
 		write_at(ds, ino, i * MIB, buf, MIB);
 		pool_stat(pool, &st);
