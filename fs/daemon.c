@@ -207,7 +207,11 @@ void daemon_set_limits(void)
 
 void daemon_drop_privileges(void)
 {
-	const uint32_t keep = 1u << CAP_SYS_ADMIN; /* umount2() */
+	/*
+	 * umount2(); and it, and the removal of the socket and the pid file,
+	 * in a directory that is closed to others than its owner
+	 */
+	const uint32_t keep = 1u << CAP_SYS_ADMIN | 1u << CAP_DAC_OVERRIDE;
 	struct __user_cap_header_struct head = {
 		.version = _LINUX_CAPABILITY_VERSION_3,
 	};
@@ -216,7 +220,7 @@ void daemon_drop_privileges(void)
 	};
 
 	for (unsigned long cap = 0; cap < 64; cap++)
-		if (cap != CAP_SYS_ADMIN)
+		if (cap >= 32 || !(keep & 1u << cap))
 			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (syscall(SYS_capset, &head, data))

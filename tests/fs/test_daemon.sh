@@ -27,9 +27,9 @@ has_few_privileges()
 	# TSan starts a thread of its own before main()
 	grep -q libtsan "$dir/maps" && may=1
 	for task in "$dir"/task/*; do
-		grep -q '^CapEff:.0000000000200000' "$task/status" &&
-			grep -q '^CapPrm:.0000000000200000' "$task/status" &&
-			grep -q '^CapBnd:.0000000000200000' "$task/status" &&
+		grep -q '^CapEff:.0000000000200002' "$task/status" &&
+			grep -q '^CapPrm:.0000000000200002' "$task/status" &&
+			grep -q '^CapBnd:.0000000000200002' "$task/status" &&
 			grep -q '^NoNewPrivs:.1' "$task/status" || nr=$((nr + 1))
 	done
 	[ $nr -le $may ] && grep -q 'core file size *0 *0' "$dir/limits"
@@ -121,6 +121,19 @@ claim signal__term_with_open_files_unmounts not is_mounted
 exec 9>&-
 fs_mount
 claim signal__term_with_open_files_committed grep -q data "$MOUNT/ds/open"
+
+fs_unmount
+# only its owner may look into $WORK: the daemon must get out all the same
+chown 65534:65534 "$WORK" && chmod 700 "$WORK"
+claim private__mounts fs_mount
+pid=$(fs_pid)
+kill -TERM "$pid"
+claim private__term_ends_it fs_wait_gone "$pid"
+claim private__term_unmounts not is_mounted
+claim private__term_removes_the_socket not test -e "$SOCKET"
+claim private__term_removes_the_pid_file not test -e "$PIDFILE"
+chown 0:0 "$WORK" && chmod 755 "$WORK"
+fs_mount
 
 # -- death --------------------------------------------------------------------
 
