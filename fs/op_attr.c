@@ -106,26 +106,47 @@ struct fs_statx_out {
 };
 _Static_assert(sizeof(struct fs_statx_out) == 32 + 256, "fuse_statx_out");
 
-static struct fs_statx_time statx_time(const struct timespec *t)
+static void statx_fill(const struct fuse_attr *f, struct fs_statx_out *out)
 {
-	return (struct fs_statx_time){.sec = t->tv_sec,
-				      .nsec = (uint32_t)t->tv_nsec};
+	out->mask = STATX_BASIC_STATS;
+	out->blksize = f->blksize;
+	out->nlink = f->nlink;
+	out->uid = f->uid;
+	out->gid = f->gid;
+	out->mode = (uint16_t)f->mode;
+	out->ino = f->ino;
+	out->size = f->size;
+	out->blocks = f->blocks;
+	out->atime.sec = (int64_t)f->atime;
+	out->atime.nsec = f->atimensec;
+	out->mtime.sec = (int64_t)f->mtime;
+	out->mtime.nsec = f->mtimensec;
+	out->ctime.sec = (int64_t)f->ctime;
+	out->ctime.nsec = f->ctimensec;
 }
 
-/* It has what getattr has, and the time of birth. */
+/*
+ * It has what getattr has, and the time of birth; virtual directories have
+ * none, and that is no error: the kernel would not ask by getattr then.
+ */
 void raw_statx(struct worker *w, const struct fuse_in_header *in,
 	       const void *arg, size_t len)
 {
 	const struct node *node = fs_node(w, in->nodeid);
-	struct fs_statx_out out = {.attr_valid = FS_VALID_S};
+	struct fs_statx_out out = {0};
 	struct fuse_attr f;
 	struct file_attr a;
 	int rc;
 
 	(void)arg;
 	(void)len;
-	/* the kernel asks for a virtual directory by getattr then */
-	rc = node->kind == NODE_FILE ? fs_enter(w, node) : -EOPNOTSUPP;
+	if (node->kind != NODE_FILE) {
+		fs_virtual_attr(fs_of(w), node, &f);
+		statx_fill(&f, &out);
+		session_reply(w, in, 0, &out, sizeof(out));
+		return;
+	}
+	rc = fs_enter(w, node);
 	if (rc == 0) {
 		rc = file_getattr(node->view->ds, node->ino, &a);
 		fs_leave(w);
@@ -135,19 +156,13 @@ void raw_statx(struct worker *w, const struct fuse_in_header *in,
 		return;
 	}
 	fs_attr_fill(node->view, &a, &f);
-	out.mask = STATX_BASIC_STATS | STATX_BTIME;
-	out.blksize = f.blksize;
-	out.nlink = f.nlink;
-	out.uid = f.uid;
-	out.gid = f.gid;
-	out.mode = (uint16_t)f.mode;
-	out.ino = f.ino;
-	out.size = f.size;
-	out.blocks = f.blocks;
-	out.atime = statx_time(&a.atime);
-	out.btime = statx_time(&a.btime);
-	out.ctime = statx_time(&a.ctime);
-	out.mtime = statx_time(&a.mtime);
+	statx_fill(&f, &out);
+	out.attr_valid = FS_VALID_S;
+	out.mask |= STATX_BTIME;
+	out.btime = (struct fs_statx_time){
+		.sec = a.btime.tv_sec,
+		.nsec = (uint32_t)a.btime.tv_nsec,
+	};
 	out.rdev_major = a.rdev_major;
 	out.rdev_minor = a.rdev_minor;
 	session_reply(w, in, 0, &out, sizeof(out));

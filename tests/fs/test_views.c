@@ -50,6 +50,27 @@ static void top__lists_datasets_and_cannot_be_changed(void **state)
 	CHECK_ERRNO(stat(in_mount("ds@s"), &st), ENOENT);
 }
 
+/* What stat(1) asks for: the time of birth too, where there is one. */
+static void virtual__statx_says_what_stat_says(void **state)
+{
+	const char *const paths[] = {"", "ds/.dbs", "ds/.dbs/snapshot", "ds"};
+	struct statx stx;
+	struct stat st;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+		const char *path = in_mount(paths[i]);
+
+		CHECK_SYS(stat(path, &st));
+		CHECK_SYS(statx(AT_FDCWD, path, AT_STATX_FORCE_SYNC,
+				STATX_BASIC_STATS | STATX_BTIME, &stx));
+		CHECK_UINT(stx.stx_mode, st.st_mode);
+		CHECK_UINT(stx.stx_ino, st.st_ino);
+		CHECK_UINT(stx.stx_nlink, st.st_nlink);
+		CHECK_INT(stx.stx_mtime.tv_sec, st.st_mtime);
+	}
+}
+
 static void top__created_is_seen_at_once(void **state)
 {
 	struct stat st;
@@ -365,6 +386,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FS_TEST(top__lists_datasets_and_cannot_be_changed),
+		FS_TEST(virtual__statx_says_what_stat_says),
 		FS_TEST(top__created_is_seen_at_once),
 		FS_TEST(top__renamed_is_seen_at_once),
 		FS_TEST(top__nothing_moves_between_datasets),
