@@ -37,7 +37,17 @@ void fs_note_privs(struct node *node)
 		;
 }
 
-int fs_clear_privs(struct node *node, bool setid)
+/*
+ * The kernel does not look at the mode again after a write, whoever was told
+ * to clear its setuid bits: exec would believe them for as long as FS_VALID_S.
+ */
+void fs_forget_mode(struct worker *w, const struct node *node)
+{
+	fuse_lowlevel_notify_inval_inode(session_fuse(fs_of(w)->session),
+					 node_id(node), -1, 0);
+}
+
+int fs_clear_privs(struct worker *w, struct node *node, bool setid)
 {
 	struct dataset *ds = node->view->ds;
 	uint32_t before = atomic_load(&node->privs);
@@ -56,6 +66,7 @@ int fs_clear_privs(struct node *node, bool setid)
 		rc = file_setattr(ds, node->ino, FILE_KILL_PRIV, &a, &a);
 		if (rc)
 			return rc;
+		fs_forget_mode(w, node);
 	}
 	atomic_compare_exchange_strong(&node->privs, &before,
 				       before | PRIVS_NONE);

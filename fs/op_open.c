@@ -31,7 +31,8 @@ static bool is_read_only(const struct view *view)
 	return info.properties.readonly;
 }
 
-static int open_locked(struct node *node, uint32_t flags, bool kill_setid)
+static int open_locked(struct worker *w, struct node *node, uint32_t flags,
+		       bool kill_setid)
 {
 	struct file_attr a = {.size = 0};
 	unsigned mask = FILE_SET_SIZE;
@@ -47,6 +48,8 @@ static int open_locked(struct node *node, uint32_t flags, bool kill_setid)
 	rc = file_setattr(node->view->ds, node->ino, mask, &a, NULL);
 	if (rc)
 		file_close(node->view->ds, node->ino, for_writing(flags));
+	else if (kill_setid && !fs_has_no_privs(node))
+		fs_forget_mode(w, node);
 	return rc;
 }
 
@@ -60,7 +63,7 @@ void raw_open(struct worker *w, const struct fuse_in_header *in,
 
 	rc = len < sizeof(*o) ? -EINVAL : fs_enter(w, node);
 	if (rc == 0) {
-		rc = open_locked(node, o->flags,
+		rc = open_locked(w, node, o->flags,
 				 o->open_flags & FUSE_OPEN_KILL_SUIDGID);
 		fs_leave(w);
 	}
@@ -137,7 +140,7 @@ static int open_existing(struct worker *w, const struct node *dir,
 	rc = fs_entry_fill(w, dir->view, &a, entry);
 	if (rc)
 		return rc;
-	rc = open_locked(fs_node(w, entry->nodeid), c->flags,
+	rc = open_locked(w, fs_node(w, entry->nodeid), c->flags,
 			 c->open_flags & FUSE_OPEN_KILL_SUIDGID);
 	if (rc)
 		fs_entry_undo(w, entry);

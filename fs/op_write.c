@@ -15,14 +15,14 @@ static bool wants_sync(const struct fuse_write_in *wr)
 	       ((wr->fh & FH_DIRECT) || (wr->flags & O_DIRECT));
 }
 
-static int write_locked(struct node *node, const struct fuse_write_in *wr,
-			const void *data)
+static int write_locked(struct worker *w, struct node *node,
+			const struct fuse_write_in *wr, const void *data)
 {
 	struct dataset *ds = node->view->ds;
 	int rc = 0;
 
 	if (!fs_has_no_privs(node))
-		rc = fs_clear_privs(node,
+		rc = fs_clear_privs(w, node,
 				    wr->write_flags & FUSE_WRITE_KILL_SUIDGID);
 	if (rc == 0)
 		rc = file_write(ds, node->ino, wr->offset, data, wr->size, 0);
@@ -47,7 +47,7 @@ void raw_write(struct worker *w, const struct fuse_in_header *in,
 	else
 		rc = fs_enter(w, node);
 	if (rc == 0) {
-		rc = write_locked(node, wr, wr + 1);
+		rc = write_locked(w, node, wr, wr + 1);
 		fs_leave(w);
 		out.size = wr->size;
 	}
@@ -78,7 +78,7 @@ static int clear_privs_for(fuse_req_t req, struct node *node)
 {
 	if (fs_has_no_privs(node))
 		return 0;
-	return fs_clear_privs(node, fuse_req_ctx(req)->uid != 0);
+	return fs_clear_privs(worker_self(), node, fuse_req_ctx(req)->uid != 0);
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
