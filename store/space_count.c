@@ -35,11 +35,16 @@ static struct region *counts_of(struct space_map *sm, uint64_t blkno)
 		return NULL;
 	}
 	r = region_of(blkno);
+	/* others may be loading it; once there, only we take counts away */
+	os_mutex_lock(&sm->count_lock);
 	reg = sm->region[r];
-	if (reg && reg->counts) {
+	if (reg && !reg->counts)
+		reg = NULL;
+	if (reg)
 		reg->used = true;
+	os_mutex_unlock(&sm->count_lock);
+	if (reg)
 		return reg;
-	}
 	rc = space_region_load(sm, r);
 	if (rc == 0)
 		return sm->region[r];

@@ -83,9 +83,16 @@ static void mark_damaged(struct space_map *sm, uint32_t r, int error)
 			  r, -error);
 		e->flags |= SPACE_ENTRY_DAMAGED;
 		sm->nr_damaged++;
-		if (!sm->region[r])
+		if (!sm->region[r]) {
 			sm->nr_avail -=
 				MIN_OF(sm->nr_avail, (uint64_t)e->nr_free);
+		} else {
+			struct region *reg = sm->region[r];
+
+			sm->nr_avail -= reg->nr_bits;
+			memset(reg->bit, 0, sizeof(reg->bit));
+			reg->nr_bits = reg->max_run = 0;
+		}
 	}
 }
 
@@ -414,6 +421,10 @@ int space_map_reserve_nodes(struct space_map *sm, uint32_t nr, unsigned flags)
 	uint64_t keep = flags & SPACE_COMMITTER	    ? 0
 			: flags & SPACE_USE_RESERVE ? sm->nr_reserve / 4
 						    : sm->nr_reserve / 2;
+	/* the same for runs, which free space in single blocks uses up */
+	uint32_t runs = STASH_RUNS - (flags & SPACE_COMMITTER	  ? 0
+				      : flags & SPACE_USE_RESERVE ? STASH_RUNS / 4
+							: STASH_RUNS / 2);
 	int rc = 0;
 
 	os_mutex_lock(&sm->lock);
@@ -423,7 +434,7 @@ int space_map_reserve_nodes(struct space_map *sm, uint32_t nr, unsigned flags)
 
 		if (sm->nr_avail < keep + STASH_CHUNK && keep > 0) {
 			rc = -ENOSPC;
-		} else if (sm->nr_stash == STASH_RUNS) {
+		} else if (sm->nr_stash >= runs) {
 			rc = -ENOSPC;
 		} else {
 			rc = take_run(sm, &sm->node_cursor, &block,
@@ -431,7 +442,7 @@ int space_map_reserve_nodes(struct space_map *sm, uint32_t nr, unsigned flags)
 						       MAX_OF(sm->nr_avail,
 							      (uint64_t)1)),
 				      &first, &got);
-			if (rc == 0 && sm->nr_stash == STASH_RUNS) {
+			if (rc == 0 && sm->nr_stash >= runs) {
 				give_bits(sm, first, got);
 				rc = -ENOSPC;
 			} else if (rc == 0) {
@@ -492,9 +503,12 @@ bool space_map_zero_begin(struct space_map *sm, uint64_t ahead, uint64_t *first,
 	os_mutex_unlock(&sm->count_lock);
 	go = sm->nr_open < sm->nr_regions && free < ahead && !sm->zeroing;
 	if (go) {
+		uint32_t skip = region_reserved(sm->nr_open);
+
+		/* not its slots: growing the pool may have written some */
 		sm->zeroing = true;
-		*first = (uint64_t)sm->nr_open * REGION_BLOCKS;
-		*nr = region_length(sm, sm->nr_open);
+		*first = (uint64_t)sm->nr_open * REGION_BLOCKS + skip;
+		*nr = region_length(sm, sm->nr_open) - skip;
 	}
 	os_mutex_unlock(&sm->lock);
 	return go;
@@ -564,8 +578,7 @@ void space_map_committed(struct space_map *sm)
 	__atomic_store_n(&sm->nr_deferred, 0, __ATOMIC_RELEASE);
 	os_mutex_unlock(&sm->lock);
 	sm->nr_freed = 0;
-	if (sm->nr_counts > COUNTS_KEPT)
-		thin_out_counts(sm);
+	thin_out_counts(sm);
 }
 
 void space_map_stat(struct space_map *sm, struct space_map_stat *st)
