@@ -153,9 +153,27 @@ int ctl_fail(struct ctl_call *call, enum ctl_code code, const char *fmt, ...)
 	return -1;
 }
 
+/* What @err means in a pool that a failed write turned read-only, or NULL. */
+static const char *why_failed(const struct ctl_call *call, int err)
+{
+	struct pool_stat st;
+
+	if (err != -EROFS && err != -ENOSPC)
+		return NULL;
+	pool_stat(call->ctx->pool, &st);
+	if (!st.failed)
+		return NULL;
+	if (err == -ENOSPC)
+		return "the disk under the pool is full; free space there, "
+		       "then unmount the pool and mount it again";
+	return "the pool is read-only since a write to its disk failed; see "
+	       "the log, then unmount it and mount it again";
+}
+
 int ctl_fail_errno(struct ctl_call *call, int err, const char *fmt, ...)
 {
 	const struct errno_row *row = errno_find(err);
+	const char *failed = why_failed(call, err);
 	char why[64];
 	size_t used;
 	va_list ap;
@@ -165,7 +183,9 @@ int ctl_fail_errno(struct ctl_call *call, int err, const char *fmt, ...)
 	va_end(ap);
 	used = strlen(call->error);
 	snprintf(call->error + used, sizeof(call->error) - used, ": %s",
-		 row ? row->text : strerror_r(-err, why, sizeof(why)));
+		 failed ? failed
+		 : row	? row->text
+			: strerror_r(-err, why, sizeof(why)));
 	call->code = ctl_code_of_errno(err);
 	return -1;
 }

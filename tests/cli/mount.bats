@@ -214,6 +214,9 @@ check_unmount_after_kill()
 	run dd if=/dev/urandom of="$MNT/a/big" bs=1M count=200 conv=fsync
 	[ "$status" -ne 0 ]
 	[ "$(md5sum <"$MNT/a/kept")" = "$sum" ]
+	# the pool has room left: it says what has none
+	fails 6 "the disk under the pool is full" "$DBS" sync
+	fails 4 "read-only since a write to its disk failed" "$DBS" create b
 	"$DBS" umount "$MNT" || "$DBS" umount --lazy "$MNT"
 	"$DBS" mount "$T/small/pool" "$MNT" || true
 	[ "$(md5sum <"$MNT/a/kept")" = "$sum" ]
