@@ -314,9 +314,26 @@ static int rm_report(struct ctl_call *call, struct ctl_set *set, bool unique)
 	return 0;
 }
 
-static int rm_destroy(struct ctl_call *call, struct ctl_set *set)
+/*
+ * A dataset that had no snapshots when it was checked goes without any: one
+ * that was made since is somebody's, and stops it.
+ */
+static unsigned rm_flags(struct ctl_call *call, const struct ctl_set *set,
+			 const struct dataset_info *info)
 {
 	unsigned flags = ctl_arg_bool(call, "force") ? DESTROY_FORCE : 0;
+	struct dataset_info other;
+
+	for (size_t i = 0; !info->snapshot && i < set->nr; i++) {
+		dataset_info(set->ds[i], &other);
+		if (other.snapshot && other.parent == info->id)
+			return flags | DESTROY_SNAPSHOTS;
+	}
+	return flags;
+}
+
+static int rm_destroy(struct ctl_call *call, struct ctl_set *set)
+{
 	struct ctl_context *ctx = call->ctx;
 	struct dataset_info info;
 	size_t nr_done = 0;
@@ -327,9 +344,7 @@ static int rm_destroy(struct ctl_call *call, struct ctl_set *set)
 		/* goes with its dataset, in one step */
 		if (info.snapshot && set_has(set, info.parent))
 			continue;
-		rc = dataset_destroy(
-			set->ds[i],
-			flags | (info.snapshot ? 0 : DESTROY_SNAPSHOTS));
+		rc = dataset_destroy(set->ds[i], rm_flags(call, set, &info));
 		if (rc == -ESTALE)
 			rc = 0; /* somebody else did */
 		if (rc && nr_done)

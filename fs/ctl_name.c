@@ -210,6 +210,12 @@ int ctl_match(struct ctl_call *call, const char *pattern, unsigned want,
 	if (pattern && !name_cut(pattern, head, snap))
 		return ctl_fail(call, CTL_USAGE,
 				"the pattern '%.40s...' is too long", pattern);
+	/* an empty half is more likely a slip than "all" */
+	if (pattern && strchr(pattern, '@') && (!*head || !*snap))
+		return ctl_fail(call, CTL_USAGE,
+				"the pattern '%s' has nothing on one side of "
+				"'@': write '*' for all",
+				pattern);
 	rc = dataset_list(call->ctx->pool, 0, &ids, &nr);
 	if (rc)
 		return ctl_fail_errno(call, rc, "cannot list the datasets");

@@ -85,6 +85,11 @@ teardown() { teardown_dir; }
 	# all or none
 	fails 3 "none" "$DBS" rm --yes ci-1 none
 	fails 3 "" "$DBS" rm --yes 'x*'
+	# half a pattern is a slip, not "all"
+	fails 64 "nothing on one side of '@'" "$DBS" rm --yes '*@'
+	fails 64 "nothing on one side of '@'" "$DBS" rm --yes '@*'
+	fails 64 "nothing on one side of '@'" "$DBS" list 'prod@'
+	[ "$("$DBS" list -qt snapshot)" = prod@s ]
 	[ "$(json '.items | length' "$DBS" list)" = 3 ]
 	"$DBS" rm --yes 'ci-*'
 	"$DBS" rm --yes prod@s
