@@ -63,6 +63,25 @@ static void target_set(struct target *t, json_t *ping)
 	json_decref(ping);
 }
 
+/* No daemon answered for the mount of ours on @dir. */
+static int fail_dir(const char *dir)
+{
+	if (host_dir_state(dir) == DIR_DEAD)
+		return fail(CTL_UNREACHABLE,
+			    "no daemon answers for the mount on '%s'; run "
+			    "'dbs mount POOL %s' to replace it",
+			    dir, dir);
+	if (geteuid())
+		return fail(CTL_NOT_PERMITTED,
+			    "you may not control the pool mounted on '%s'; "
+			    "ask for membership in its socket's group",
+			    dir);
+	return fail(CTL_UNREACHABLE,
+		    "the daemon of the mount on '%s' does not answer in '%s'; "
+		    "name its socket with --socket",
+		    dir, CTL_RUN_DIR);
+}
+
 static int target_of_dir(const char *dir, struct target *t)
 {
 	struct host_mount mount;
@@ -81,10 +100,7 @@ static int target_of_dir(const char *dir, struct target *t)
 	}
 	free(absolute);
 	if (ours)
-		return fail(CTL_UNREACHABLE,
-			    "no daemon answers for the mount on '%s'; run "
-			    "'dbs mount POOL %s' to replace it",
-			    dir, dir);
+		return fail_dir(dir);
 	return fail(CTL_NOT_FOUND, "no pool is mounted on '%s'", dir);
 }
 

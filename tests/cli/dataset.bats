@@ -247,6 +247,8 @@ teardown() { teardown_dir; }
 	fails 5 "ermission denied" \
 		"${as_nobody[@]}" "$DBS" pool check --pool "$POOL"
 	if mounted; then
+		fails 5 "may not control" \
+			"${as_nobody[@]}" "$DBS" list --pool "$MNT"
 		fails 5 "ermi" "${as_nobody[@]}" "$DBS" umount "$MNT"
 		grep -qF " $MNT " /proc/self/mountinfo
 	fi
