@@ -157,8 +157,9 @@ static void frame_free(struct node_cache *nc, struct node *n)
 	os_mutex_unlock(&nc->lock);
 }
 
-/* Take frame @i out of the cache if nobody needs it now. */
-static bool try_evict(struct node_cache *nc, uint32_t i)
+/* Take frame @i out of the cache if nobody needs it now; @sticky: also a
+ * node that was to stay. */
+static bool try_evict(struct node_cache *nc, uint32_t i, bool sticky)
 {
 	struct node *n = &nc->nodes[i];
 	/* may be stale; looked at again under the lock */
@@ -169,7 +170,7 @@ static bool try_evict(struct node_cache *nc, uint32_t i)
 	os_mutex_lock(&s->lock);
 	if (__atomic_load_n(&n->blkno, __ATOMIC_RELAXED) == blkno &&
 	    __atomic_load_n(&n->hashed, __ATOMIC_RELAXED) && n->holds == 0 &&
-	    !n->dirty && !n->sticky) {
+	    !n->dirty && (sticky || !n->sticky)) {
 		if (n->referenced) {
 			n->referenced = false;
 		} else {
@@ -191,12 +192,17 @@ static struct node *frame_get(struct node_cache *nc)
 		nc->free = n->next;
 		nc->nr_free--;
 	} else {
-		/* three rounds: the first may only clear 'referenced' */
-		for (uint64_t i = 0; i < 3 * (uint64_t)nc->nr_frames; i++) {
+		/*
+		 * Two rounds, the first of which may only clear 'referenced';
+		 * then two that take sticky nodes too: a pool's own trees may
+		 * be larger than the cache.
+		 */
+		for (uint64_t i = 0; i < 4 * (uint64_t)nc->nr_frames; i++) {
 			uint32_t hand = nc->hand;
+			bool sticky = i >= 2 * (uint64_t)nc->nr_frames;
 
 			nc->hand = (hand + 1) % nc->nr_frames;
-			if (try_evict(nc, hand)) {
+			if (try_evict(nc, hand, sticky)) {
 				n = &nc->nodes[hand];
 				break;
 			}

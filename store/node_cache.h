@@ -74,7 +74,7 @@ struct node *node_cache_add(struct node_cache *nc, uint64_t blkno, uint64_t txg,
 void node_cache_forget(struct node_cache *nc, uint64_t blkno);
 /** The node is on disk: dirty no more. */
 void node_cache_clean(struct node_cache *nc, struct node *n);
-/** Keep in memory for ever (nodes of the pool's own trees). */
+/** Evict it last (nodes of the pool's own trees). */
 void node_cache_stick(struct node_cache *nc, struct node *n);
 
 struct node_cache_stat {
