@@ -432,6 +432,25 @@ static struct timespec time_load(const struct timespec_item *t)
 	};
 }
 
+static size_t origin_length(const struct dataset *ds)
+{
+	/* the length is a byte, and it is only for people */
+	return MIN_OF(strlen(ds->origin_name), (size_t)255);
+}
+
+bool dataset_store_fits(struct op *op, const struct dataset *ds)
+{
+	struct key key = key_of(ds->id, ITEM_DATASET, 0);
+	size_t len = 0;
+	uint8_t byte;
+
+	return dataset_generation(ds) == UINT64_MAX ||
+	       (btree_get(op, &op->pool->root_tree, &key, &byte, 1, &len) ==
+			0 &&
+		len == sizeof(struct dataset_item) + strlen(ds->name) +
+				origin_length(ds));
+}
+
 void dataset_store(struct op *op, struct dataset *ds)
 {
 	uint8_t buf[sizeof(struct dataset_item) + DATASET_NAME_MAX +
@@ -439,13 +458,11 @@ void dataset_store(struct op *op, struct dataset *ds)
 	struct key key = key_of(ds->id, ITEM_DATASET, 0);
 	struct dataset_item *d = (struct dataset_item *)buf;
 	size_t name_len = strlen(ds->name);
-	size_t origin_len = strlen(ds->origin_name);
+	size_t origin_len = origin_length(ds);
 
 	/* destroyed in this very group: there is nothing to say of it */
 	if (dataset_generation(ds) == UINT64_MAX)
 		return;
-	/* the length is a byte, and it is only for people */
-	origin_len = MIN_OF(origin_len, (size_t)255);
 	memset(d, 0, sizeof(*d));
 	d->tree = tree_root_store(&ds->tree.root);
 	d->flags = le32_of(ds->flags | (ds->snapshot ? DATASET_SNAPSHOT : 0) |

@@ -220,6 +220,9 @@ void dataset_free_all(struct pool *pool);
 /** Put @ds's item into the root tree; committer at seal, or names held. */
 void dataset_store(struct op *op, struct dataset *ds);
 int dataset_touch(struct op *op, struct dataset *ds);
+/** Touched: will dataset_store() write over an item of the same length, so
+ * that no node splits? */
+bool dataset_store_fits(struct op *op, const struct dataset *ds);
 
 /** Count fresh blocks anew where DATASET_RECOUNT says so (dataset_charge.c). */
 int dataset_recount(struct dataset *ds);

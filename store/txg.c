@@ -316,13 +316,17 @@ bool txg_deferred_read(struct pool *pool, uint64_t first, void *buf,
 /* What the root tree needs for the group's datasets; hold is ours alone. */
 static int touch_datasets(struct op *op, struct txg_group *g)
 {
+	op->nr_splits = NODE_LEVEL_MAX;
 	for (struct list *l = g->dirty_datasets.next; l != &g->dirty_datasets;
 	     l = l->next) {
-		int rc = dataset_touch(
-			op, container_of(l, struct dataset, dirty_link));
+		struct dataset *ds =
+			container_of(l, struct dataset, dirty_link);
+		int rc = dataset_touch(op, ds);
 
 		if (rc)
 			return rc;
+		/* or a full pool would need a block for each dataset */
+		op->nr_splits += !dataset_store_fits(op, ds);
 	}
 	return op_ready(op);
 }
@@ -364,7 +368,6 @@ static int seal(struct pool *pool, struct op *op)
 		op->sealed_txg = t->sealed_txg;
 		op->txg = __atomic_load_n(&t->open_txg, __ATOMIC_ACQUIRE);
 		op->nr_shadows = 0;
-		op->nr_splits = t->open->nr_dirty_datasets + NODE_LEVEL_MAX;
 		rc = touch_datasets(op, t->open);
 		if (rc == 0)
 			break;
