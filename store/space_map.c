@@ -422,9 +422,10 @@ int space_map_reserve_nodes(struct space_map *sm, uint32_t nr, unsigned flags)
 			: flags & SPACE_USE_RESERVE ? sm->nr_reserve / 4
 						    : sm->nr_reserve / 2;
 	/* the same for runs, which free space in single blocks uses up */
-	uint32_t runs = STASH_RUNS - (flags & SPACE_COMMITTER	  ? 0
-				      : flags & SPACE_USE_RESERVE ? STASH_RUNS / 4
-							: STASH_RUNS / 2);
+	uint32_t runs =
+		STASH_RUNS - (flags & SPACE_COMMITTER	  ? 0
+			      : flags & SPACE_USE_RESERVE ? STASH_RUNS / 4
+							  : STASH_RUNS / 2);
 	int rc = 0;
 
 	os_mutex_lock(&sm->lock);
