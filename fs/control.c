@@ -513,6 +513,15 @@ void control_stop(struct control *control)
 	}
 }
 
+void control_farewell(struct control *control, json_t *answer)
+{
+	for (int i = 0; i < CONTROL_CONNECTIONS_MAX; i++)
+		if (control->connections[i].fd >= 0)
+			answer_send(control->connections[i].fd,
+				    json_incref(answer));
+	json_decref(answer);
+}
+
 void control_free(struct control *control)
 {
 	if (!control)

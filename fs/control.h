@@ -49,6 +49,9 @@ int control_new(const struct control_options *options, struct control **control,
 int control_start(struct control *control);
 /** Take no more requests and wait for those under way. */
 void control_stop(struct control *control);
+/** Send @answer, which it drops, to all connections that control_stop() left:
+ * a second answer to whoever asked for the end and waits for it. */
+void control_farewell(struct control *control, json_t *answer);
 /** Close the connections that control_stop() left, remove the socket; NULL
  * and one that was never started will do too. */
 void control_free(struct control *control);

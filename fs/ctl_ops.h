@@ -79,7 +79,8 @@
  * |           | nr_snapshots}...]}                                         |
  * | shutdown  | {lazy?: false} -> {}; mounted only: commit, unmount, end.  |
  * |           | The answer comes when the directory is unmounted, the      |
- * |           | connection closes when the pool is                         |
+ * |           | connection closes when the pool is; before that comes a    |
+ * |           | second answer, not ok, if the last commit failed           |
  *
  * ITEM: {name, type: "dataset"|"snapshot", id, dataset (a snapshot's)|null,
  * origin: "DS@SNAP" as it was then|null, created, created_txg, generation,

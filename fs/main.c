@@ -420,6 +420,15 @@ int main(int argc, char **argv)
 	session_free(s.fs.session);
 	s.fs.session = NULL;
 	rc = server_close_pool(&s);
+	if (rc)
+		control_farewell(
+			s.control,
+			ctl_answer_error(
+				ctl_code_of_errno(rc),
+				"pool '%s' is unmounted, but its last commit "
+				"failed (%s): what was written since the one "
+				"before and not synced is lost",
+				s.pool_path, strerror(-rc)));
 	server_release(&s);
 	return rc ? CTL_FAILED : 0;
 }

@@ -317,31 +317,43 @@ static int fail_busy(const char *dir)
 	return CTL_CONFLICT;
 }
 
-/* Wait until the file that @fd reads from ends: the pool is released. */
-static int wait_hangup(int fd, uint64_t timeout_ms)
+/*
+ * Wait until the file that @fd reads from ends: the pool is released.
+ * @last: out, what the daemon said before it, or NULL
+ */
+static int wait_hangup(int fd, uint64_t timeout_ms, json_t **last)
 {
 	uint64_t end = now_ns() + timeout_ms * UINT64_C(1000000);
 	struct pollfd p = {.fd = fd, .events = POLLIN};
-	char byte;
+	char text[4096];
+	size_t len = 0;
 
+	*last = NULL;
 	for (;;) {
 		uint64_t now = now_ns();
 		uint64_t left = now < end ? (end - now) / 1000000 : 0;
 		int nr = poll(&p, 1, (int)MIN_OF(left, (uint64_t)INT_MAX));
+		ssize_t n;
 
 		if (nr < 0 && errno == EINTR)
 			continue;
 		if (nr <= 0)
 			return -ETIMEDOUT;
-		if (read(fd, &byte, 1) <= 0)
-			return 0;
+		n = read(fd, text + len, sizeof(text) - len);
+		if (n <= 0)
+			break;
+		len += (size_t)n;
 	}
+	if (len)
+		*last = json_loadb(text, len, 0, NULL);
+	return 0;
 }
 
 static int umount_by_daemon(const char *dir, const json_t *ping, bool lazy,
 			    uint64_t timeout_ms)
 {
 	uint64_t start = now_ns(), used_ms;
+	json_t *last, *result;
 	pid_t pid;
 	int code, fd, err;
 
@@ -353,12 +365,18 @@ static int umount_by_daemon(const char *dir, const json_t *ping, bool lazy,
 			close(fd);
 		return code;
 	}
-	err = wait_hangup(fd, timeout_ms);
+	err = wait_hangup(fd, timeout_ms, &last);
 	close(fd);
 	used_ms = (now_ns() - start) / 1000000;
 	if (!err && pid > 0)
 		err = host_wait_exit(pid,
 				     timeout_ms - MIN_OF(used_ms, timeout_ms));
+	if (last) {
+		code = daemon_check(last, &result);
+		if (code != CTL_OK)
+			return code;
+		json_decref(result);
+	}
 	if (err == -ETIMEDOUT)
 		return fail(CTL_TIMEOUT,
 			    "'%s' is unmounted, but its daemon (pid %d) has "
