@@ -255,6 +255,25 @@ static bool region_may_have(struct space_map *sm, uint32_t r, uint32_t want,
 }
 
 /*
+ * No run in the open regions is longer.  Exact where a longer one was looked
+ * for and not found, so asking again with it ends.
+ */
+static uint32_t longest_run(struct space_map *sm)
+{
+	uint32_t longest = 0;
+
+	for (uint32_t r = 0; r < sm->nr_open; r++) {
+		struct region *reg = sm->region[r];
+		uint32_t bound = reg ? MIN_OF(reg->max_run, reg->nr_bits)
+				     : sm->leaf[r].nr_free;
+
+		if (region_may_have(sm, r, 1, 0))
+			longest = MAX_OF(longest, bound);
+	}
+	return longest;
+}
+
+/*
  * Let regions be used that nobody has filled with zeros yet, one at a time;
  * false: there are none.  Called with the lock.
  */
@@ -278,7 +297,6 @@ static int take_run(struct space_map *sm, uint32_t *cursor, uint32_t *block,
 	/* a run at least this long is good enough in the current region */
 	uint32_t enough = MIN_OF(nr, RECORD_BLOCKS_MAX), at = 0, n;
 	uint32_t wants[2] = {REGION_WORTHWHILE, 1};
-	uint32_t best_r = 0, best = 0;
 
 again:
 	if (*cursor < sm->nr_open && sm->region[*cursor]) {
@@ -319,29 +337,10 @@ again:
 	if (open_region(sm))
 		goto again;
 	/* nowhere is a run that long: the longest of all, then */
-	for (uint32_t r = 0; r < sm->nr_open; r++)
-		if (sm->region[r] && sm->region[r]->nr_bits > 0) {
-			n = find_run(sm->region[r], 0, nr, &at);
-			if (n > best) {
-				best = n;
-				best_r = r;
-			}
-		}
-	for (uint32_t r = 0; best == 0 && r < sm->nr_open; r++)
-		if (!sm->region[r] && region_may_have(sm, r, 1, 0)) {
-			os_mutex_unlock(&sm->lock);
-			n = (uint32_t)-space_region_load(sm, r);
-			os_mutex_lock(&sm->lock);
-			if (n == ENOMEM)
-				return -ENOMEM;
-			goto again;
-		}
-	if (best == 0)
+	enough = MIN_OF(longest_run(sm), enough);
+	if (enough == 0)
 		return -ENOSPC;
-	*got = find_run(sm->region[best_r], 0, nr, &at);
-	take_bits(sm, best_r, at, *got);
-	*first = (uint64_t)best_r * REGION_BLOCKS + at;
-	return 0;
+	goto again;
 }
 
 /* Give back what was set aside for nodes and nobody has reserved. */

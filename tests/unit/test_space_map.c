@@ -309,6 +309,59 @@ static void space_map__reserved_nodes_can_always_be_taken(void **state)
 	free(seen);
 }
 
+/* Every second block of regions from @first on is in use. */
+static void fragment(uint64_t first, uint64_t end)
+{
+	for (uint64_t b = first; b < end; b += 2)
+		if (b % REGION_BLOCKS >= region_reserved(b / REGION_BLOCKS))
+			CHECK_OK(space_map_take(sm, b, 1));
+}
+
+/* However small the pieces, the committer gets its share of the list. */
+static void space_map__the_committer_finds_blocks_in_small_pieces(void **state)
+{
+	uint32_t nr = 0, committer = 0;
+
+	(void)state;
+	fragment(0, NR_BLOCKS);
+	while (space_map_reserve_nodes(sm, 1, 0) == 0)
+		nr++;
+	CHECK(nr > 1000);
+	while (space_map_reserve_nodes(sm, 1, SPACE_USE_RESERVE) == 0)
+		nr++;
+	while (committer < 200 &&
+	       space_map_reserve_nodes(sm, 1, SPACE_COMMITTER) == 0)
+		committer++;
+	CHECK_UINT(committer, 200);
+	space_map_unreserve_nodes(sm, nr + committer);
+}
+
+/* An aged pool has no long runs; asking for one must not cost a look at all
+ * of it each time. */
+static void
+space_map__small_pieces_are_found_without_looking_everywhere(void **state)
+{
+	const uint64_t nr = 300 * (uint64_t)REGION_BLOCKS;
+	uint64_t start, first, longest = 200 * (uint64_t)REGION_BLOCKS + 101;
+	uint32_t got;
+
+	(void)state;
+	CHECK_OK(blkdev_resize(dev, nr * BLOCK_SIZE, false));
+	CHECK_OK(space_map_grow(sm, nr, true));
+	fragment(0, nr);
+	/* the only run of three */
+	space_map_unalloc(sm, longest + 1, 1);
+	CHECK_OK(space_map_alloc(sm, 64, &first, &got));
+	CHECK_UINT(got, 3);
+	CHECK_UINT(first, longest);
+	start = os_monotonic_ns();
+	for (unsigned i = 0; i < 10000; i++) {
+		CHECK_OK(space_map_alloc(sm, 64, &first, &got));
+		CHECK_UINT(got, 1);
+	}
+	CHECK(os_monotonic_ns() - start < UINT64_C(3000000000));
+}
+
 /* Data stops at the reserve, changes at its half, deletes at its quarter. */
 static void
 space_map__the_reserve_is_left_to_those_that_free_space(void **state)
@@ -732,6 +785,8 @@ int main(void)
 		TEST(space_map__blocks_of_a_damaged_tree_change_no_count),
 		TEST(space_map__a_run_over_the_end_stops_there),
 		TEST(space_map__reserved_nodes_can_always_be_taken),
+		TEST(space_map__the_committer_finds_blocks_in_small_pieces),
+		TEST(space_map__small_pieces_are_found_without_looking_everywhere),
 		TEST(space_map__the_reserve_is_left_to_those_that_free_space),
 		TEST(space_map__the_slots_before_stay_whole),
 		TEST(space_map__a_lost_slot_write_is_damage),
