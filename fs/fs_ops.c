@@ -70,6 +70,15 @@ void fs_virtual_attr(struct fs *fs, const struct node *node,
 	};
 }
 
+/*
+ * Every absolute path leads through the top, and the kernel checks the mode of
+ * all it passes: without this it asked for the top's with each of them.
+ */
+uint64_t fs_virtual_valid_s(const struct node *node)
+{
+	return node->kind == NODE_TOP ? FS_VALID_S : 0;
+}
+
 int fs_getattr(struct worker *w, const struct node *node,
 	       struct fuse_attr_out *out)
 {
@@ -79,6 +88,7 @@ int fs_getattr(struct worker *w, const struct node *node,
 	*out = (struct fuse_attr_out){0};
 	if (node->kind != NODE_FILE) {
 		fs_virtual_attr(fs_of(w), node, &out->attr);
+		out->attr_valid = fs_virtual_valid_s(node);
 		return 0;
 	}
 	rc = fs_enter(w, node);
@@ -247,6 +257,9 @@ void fs_touch_top(struct fs *fs)
 	clock_gettime(CLOCK_REALTIME, &now);
 	atomic_store(&fs->top_changed_ns,
 		     (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec);
+	if (fs->session) /* else nobody has asked yet */
+		fuse_lowlevel_notify_inval_inode(session_fuse(fs->session),
+						 NODE_ID_TOP, -1, 0);
 }
 
 /* Make the kernel look "DS" or "DS@SNAP" up again. */

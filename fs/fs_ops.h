@@ -80,6 +80,8 @@ int fs_getattr(struct worker *w, const struct node *node,
 	       struct fuse_attr_out *out);
 void fs_virtual_attr(struct fs *fs, const struct node *node,
 		     struct fuse_attr *out);
+/** How long these attributes are good. */
+uint64_t fs_virtual_valid_s(const struct node *node);
 /**
  * Count a lookup of @a's inode and describe it.
  * Owner: fs_entry_undo() when the answer does not reach the kernel

@@ -154,6 +154,7 @@ void raw_statx(struct worker *w, const struct fuse_in_header *in,
 	if (node->kind != NODE_FILE) {
 		fs_virtual_attr(fs_of(w), node, &f);
 		statx_fill(&f, &out);
+		out.attr_valid = fs_virtual_valid_s(node);
 		session_reply(w, in, 0, &out, sizeof(out));
 		return;
 	}

@@ -101,6 +101,11 @@ claim mount__same_directory_twice exits 4 "*mounted*already*" \
 	"$DBSFS" --socket="$WORK/s2" "$POOL" "$MOUNT"
 
 pid=$(fs_pid)
+# what it was told, the kernel does not ask again: a stopped daemon is not missed
+stat -c %s "$MOUNT/ds/a" >/dev/null
+kill -STOP "$pid"
+claim kernel__asks_once timeout -s KILL 10 stat -c %s "$MOUNT/ds/a"
+kill -CONT "$pid"
 kill -HUP "$pid"
 sleep 0.2
 claim signal__hup_is_ignored cat "$MOUNT/ds/a"

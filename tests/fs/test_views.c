@@ -88,6 +88,36 @@ static void top__created_is_seen_at_once(void **state)
 	CHECK(!fs_lists(fs_mount(), "fresh"));
 }
 
+static struct timespec top_mtime(void)
+{
+	struct stat st;
+
+	CHECK_SYS(stat(fs_mount(), &st));
+	return st.st_mtim;
+}
+
+static bool is_later(struct timespec a, struct timespec b)
+{
+	return a.tv_sec > b.tv_sec ||
+	       (a.tv_sec == b.tv_sec && a.tv_nsec > b.tv_nsec);
+}
+
+/* The kernel keeps the top's attributes, but not past a change. */
+static void top__mtime_follows_what_changes_it(void **state)
+{
+	struct timespec before = top_mtime(), after;
+
+	(void)state;
+	command("create", "'name':'mt'");
+	after = top_mtime();
+	CHECK(is_later(after, before));
+	command("mv", "'from':'mt','to':'mt2'");
+	before = top_mtime();
+	CHECK(is_later(before, after));
+	command("rm", "'names':['mt2']");
+	CHECK(is_later(top_mtime(), before));
+}
+
 static void top__renamed_is_seen_at_once(void **state)
 {
 	struct stat st;
@@ -388,6 +418,7 @@ int main(void)
 		FS_TEST(top__lists_datasets_and_cannot_be_changed),
 		FS_TEST(virtual__statx_says_what_stat_says),
 		FS_TEST(top__created_is_seen_at_once),
+		FS_TEST(top__mtime_follows_what_changes_it),
 		FS_TEST(top__renamed_is_seen_at_once),
 		FS_TEST(top__nothing_moves_between_datasets),
 		FS_TEST(dbs__is_there_but_never_listed),
