@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define FS_TYPE	    "fuse.dbs"
@@ -130,12 +129,22 @@ static int check_empty(const struct mountpoint *mp,
 	return rc;
 }
 
+/* Its daemon is gone; stat() may not tell, as the kernel keeps attributes. */
+static bool is_dead(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOTCONN || errno == ECONNABORTED;
+	close(fd);
+	return false;
+}
+
 /* 1: a dead mount was taken away, look again; 0: free; or -errno */
 static int clear_dead(const struct mountpoint *mp,
 		      struct mountpoint_error *error)
 {
 	char type[64] = "";
-	struct stat st;
 	int rc;
 
 	rc = mounted_type(mp->path, type, sizeof(type));
@@ -144,8 +153,7 @@ static int clear_dead(const struct mountpoint *mp,
 			    strerror(-rc));
 	if (rc == 0)
 		return 0;
-	if (strcmp(type, FS_TYPE) || stat(mp->path, &st) == 0 ||
-	    errno != ENOTCONN)
+	if (strcmp(type, FS_TYPE) || !is_dead(mp->path))
 		return fail(error, -EBUSY,
 			    "something is mounted on '%s' already; unmount "
 			    "it, or mount elsewhere",
