@@ -183,6 +183,24 @@ static void node_cache__a_sticky_node_is_not_evicted(void **state)
 	CHECK(is_in(5, 1));
 }
 
+/* A root tree may have more leaves than there are frames. */
+static void node_cache__sticky_nodes_leave_room_for_others(void **state)
+{
+	(void)state;
+	for (uint64_t b = 100; b < 100 + 2 * NR_FRAMES; b++) {
+		struct node *n;
+
+		write_node(b, 1, 0);
+		n = must_load(b, 1);
+		node_cache_stick(nc, n);
+		node_cache_put(nc, n);
+	}
+	for (uint32_t i = 0; i < NR_FRAMES / 3; i++) {
+		CHECK(node_cache_reserve(nc, 1, false));
+		CHECK(node_cache_add(nc, 12000 + i, 2, true));
+	}
+}
+
 static void node_cache__a_dirty_node_stays_until_it_is_clean(void **state)
 {
 	struct node *n = add_dirty(5, 9);
@@ -383,6 +401,7 @@ int main(void)
 		TEST(node_cache__failed_reads_lose_no_frame),
 		TEST(node_cache__a_held_node_is_not_evicted),
 		TEST(node_cache__a_sticky_node_is_not_evicted),
+		TEST(node_cache__sticky_nodes_leave_room_for_others),
 		TEST(node_cache__a_dirty_node_stays_until_it_is_clean),
 		TEST(node_cache__with_all_frames_held_a_load_fails),
 		TEST(node_cache__a_forgotten_node_lives_until_it_is_put),
