@@ -98,6 +98,8 @@ measure()
 	ROWS+=("$system $2 $3 $(bench_median "${snapshot[@]}") $(
 		bench_median "${clone[@]}") $(bench_median "${live[@]}") $(
 		bench_median "${restore[@]}")")
+	# so that what is measured is not lost if the rest fails
+	host_say "${ROWS[-1]} (us)"
 	for ((i = 0; i < ROUNDS; i++)); do
 		"${system}_forget" "$i" || true
 	done
