@@ -457,6 +457,9 @@ int run_umount(struct invocation *inv)
 	dir = host_absolute(operand);
 	if (!dir)
 		return fail(CTL_NOT_FOUND, "'%s': %m", operand);
+	/* we may be started inside: don't be what keeps it busy */
+	if (chdir("/"))
+		note("cannot leave the working directory: %m");
 	if (host_mount_find(dir, &mount) || !host_mount_is_ours(&mount)) {
 		code = fail(CTL_NOT_FOUND, "no pool is mounted on '%s'", dir);
 		goto out;
