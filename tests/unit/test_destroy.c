@@ -235,6 +235,46 @@ destroy__of_a_dataset_with_thousands_of_properties_works(void **state)
 	CHECK(allocated() < before + 20 * BLOCK_SIZE);
 }
 
+/* S6 and its way back: a block with more references than a byte can count. */
+static void overflow__300_references_count_past_254_and_back(void **state)
+{
+	struct dataset *ds;
+	uint32_t count;
+
+	(void)state;
+	CHECK_OK(dataset_snapshot(fp.ds, "s", false, NULL));
+	CHECK_OK(dataset_open(fp.pool, "ds@s", &ds));
+	for (unsigned i = 0; i < 300; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "c%u", i);
+		CHECK_OK(dataset_clone(ds, name, NULL));
+		CHECK_OK(space_map_get(pool_space(fp.pool), ds->tree.root.blkno,
+				       &count));
+		/* the dataset, its snapshot and the clones */
+		CHECK_UINT(count, MIN_OF(3 + i, SPACE_COUNT_OVERFLOW));
+	}
+	dataset_put(ds);
+	file_pool_reopen(&fp, true);
+	for (unsigned i = 0; i < 300; i++) {
+		struct dataset *c;
+		char name[16];
+
+		/* in an order of their own */
+		snprintf(name, sizeof(name), "c%u", i * 7 % 300);
+		CHECK_OK(dataset_open(fp.pool, name, &c));
+		CHECK_OK(dataset_destroy(c, 0));
+		dataset_put(c);
+		if (i % 50 == 0)
+			file_pool_reopen(&fp, true);
+		CHECK_OK(dataset_open(fp.pool, "ds@s", &ds));
+		CHECK_OK(space_map_get(pool_space(fp.pool), ds->tree.root.blkno,
+				       &count));
+		CHECK_UINT(count, MIN_OF(301 - i, SPACE_COUNT_OVERFLOW));
+		dataset_put(ds);
+	}
+}
+
 /* -- the reaper --------------------------------------------------------------------- */
 
 /* A tree that takes several commits: more nodes than one step enters. */
@@ -482,6 +522,7 @@ int main(void)
 		TEST(destroy__brings_a_full_pool_back_without_a_reopen),
 		TEST(destroy__of_many_snapshots_at_once_returns_all_space),
 		TEST(destroy__of_a_dataset_with_thousands_of_properties_works),
+		TEST(overflow__300_references_count_past_254_and_back),
 		TEST(reaper__continues_after_a_crash_in_the_middle),
 		TEST(reaper__lets_several_dead_trees_wait_their_turn),
 		TEST_OWN_END(

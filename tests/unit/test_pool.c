@@ -535,6 +535,92 @@ static void pool__a_full_one_refuses_and_stays_whole(void **state)
 	CHECK(!st.failed);
 }
 
+static void open_again(void)
+{
+	const struct pool_options quiet = {.no_background = true};
+
+	CHECK_OK(pool_open_on(blkdev_borrow(fp.mem), &quiet, &fp.pool, &error));
+	CHECK_OK(dataset_open(fp.pool, FILE_POOL_DATASET, &fp.ds));
+}
+
+/* S5: what a region has free is lost with its counts; its data is not. */
+static void pool__without_a_regions_counts_reads_all_and_goes_on(void **state)
+{
+	uint64_t ino = make_file(fp.ds, INO_ROOT, "f");
+	uint64_t other = make_file(fp.ds, INO_ROOT, "g");
+	uint8_t *zeros = blkdev_buffer_new(2 * BLOCK_SIZE);
+	uint8_t *want = malloc(MIB);
+	struct rnd r = {1};
+	struct pool_stat before, after;
+
+	(void)state;
+	CHECK(zeros && want);
+	rnd_fill(&r, want, MIB);
+	write_at(fp.ds, ino, 0, want, MIB);
+	pool_stat(fp.pool, &before);
+	dataset_put(fp.ds);
+	CHECK_OK(pool_close(fp.pool));
+	/* where all of this lies */
+	CHECK_OK(blkdev_write(fp.mem, zeros, 2 * BLOCK_SIZE,
+			      region_counts_blkno(0, 0) * BLOCK_SIZE));
+	free(zeros);
+	for (unsigned round = 0; round < 3; round++) {
+		open_again();
+		read_is(fp.ds, ino, 0, want, MIB);
+		/* elsewhere there is space */
+		write_at(fp.ds, other, 0, want, MIB);
+		write_at(fp.ds, ino, round * UINT64_C(16384), want, 16384);
+		memcpy(want + round * 16384, want, 16384);
+		CHECK_OK(dataset_snapshot(fp.ds,
+					  (char[]){'s', (char)('0' + round), 0},
+					  false, NULL));
+		read_is(fp.ds, other, 0, want, round ? 16384 : MIB);
+		pool_stat(fp.pool, &after);
+		CHECK(after.free + 8 * MIB < before.free);
+		CHECK(!after.failed);
+		dataset_put(fp.ds);
+		CHECK_OK(pool_close(fp.pool));
+	}
+	free(want);
+	blkdev_close(fp.mem);
+}
+
+static void pool__without_an_index_opens_and_reads_all(void **state)
+{
+	uint64_t ino = make_file(fp.ds, INO_ROOT, "f");
+	uint64_t at = space_index_blkno(1, 0, 0) * BLOCK_SIZE;
+	uint8_t *zeros = blkdev_buffer_new(2 * BLOCK_SIZE);
+	uint8_t *was = blkdev_buffer_new(2 * BLOCK_SIZE);
+	uint8_t *want = malloc(MIB);
+	struct rnd r = {1};
+	struct pool_stat st;
+
+	(void)state;
+	CHECK(zeros && was && want);
+	rnd_fill(&r, want, MIB);
+	write_at(fp.ds, ino, 0, want, MIB);
+	dataset_put(fp.ds);
+	CHECK_OK(pool_close(fp.pool));
+	CHECK_OK(blkdev_read(fp.mem, was, 2 * BLOCK_SIZE, at));
+	CHECK_OK(blkdev_write(fp.mem, zeros, 2 * BLOCK_SIZE, at));
+	open_again();
+	read_is(fp.ds, ino, 0, want, MIB);
+	CHECK_INT(file_write(fp.ds, ino, 0, want + 5, MIB / 2, 0), -ENOSPC);
+	CHECK_INT(dataset_create(fp.pool, "new", NULL, NULL), -ENOSPC);
+	read_is(fp.ds, ino, 0, want, MIB);
+	pool_stat(fp.pool, &st);
+	CHECK_UINT(st.free, 0);
+	CHECK(!st.failed);
+	dataset_put(fp.ds);
+	CHECK_OK(pool_close(fp.pool));
+	/* nothing was written: with its index it is whole again */
+	CHECK_OK(blkdev_write(fp.mem, was, 2 * BLOCK_SIZE, at));
+	free(zeros);
+	free(was);
+	free(want);
+	open_again();
+}
+
 /* -- growing beside writers -------------------------------------------------------------- */
 
 struct writer {
@@ -622,6 +708,10 @@ int main(void)
 			pool__a_full_one_gets_its_space_back_without_a_reopen),
 		TEST_FAULTY(pool__a_full_one_deletes_in_clones),
 		TEST_FAULTY(pool__a_full_one_refuses_and_stays_whole),
+		cmocka_unit_test_setup(
+			pool__without_a_regions_counts_reads_all_and_goes_on,
+			setup_faulty),
+		TEST_FAULTY(pool__without_an_index_opens_and_reads_all),
 		cmocka_unit_test(pool__grows_beside_writers),
 	};
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_space_map.c - counts and the allocator: S1 to S6
+ * test_space_map.c - counts and the allocator: S1 to S5, the module alone
  *
- * First the module alone on a device in memory, then what a pool makes of
- * damage to its regions, of being full and of growing.
+ * S6 needs a tree: see test_destroy.c.
  */
 #include <errno.h>
 
@@ -11,8 +10,7 @@
 #include "store/io_batch.h"
 #include "store/pool_internal.h"
 #include "store/space_map_internal.h"
-#include "tests/lib/blkdev_view.h"
-#include "tests/lib/file_pool.h"
+#include "tests/lib/check.h"
 #include "tests/lib/rnd.h"
 
 #define NR_BLOCKS (4 * REGION_BLOCKS + 100)
@@ -725,51 +723,6 @@ static void space_map__threads_get_different_blocks(void **state)
 	CHECK_UINT(stat_now().nr_free, before.nr_free);
 }
 
-/* -- with a pool --------------------------------------------------------------------- */
-
-/* S6 and its way back: a block with more references than a byte can count. */
-static void overflow__300_references_count_past_254_and_back(void **state)
-{
-	struct file_pool fp;
-	struct dataset *ds;
-	uint32_t count;
-
-	(void)state;
-	file_pool_init(&fp, 64, NULL);
-	CHECK_OK(dataset_snapshot(fp.ds, "s", false, NULL));
-	CHECK_OK(dataset_open(fp.pool, "ds@s", &ds));
-	for (unsigned i = 0; i < 300; i++) {
-		char name[16];
-
-		snprintf(name, sizeof(name), "c%u", i);
-		CHECK_OK(dataset_clone(ds, name, NULL));
-		CHECK_OK(space_map_get(pool_space(fp.pool), ds->tree.root.blkno,
-				       &count));
-		/* the dataset, its snapshot and the clones */
-		CHECK_UINT(count, MIN_OF(3 + i, SPACE_COUNT_OVERFLOW));
-	}
-	dataset_put(ds);
-	file_pool_reopen(&fp, true);
-	for (unsigned i = 0; i < 300; i++) {
-		struct dataset *c;
-		char name[16];
-
-		/* in an order of their own */
-		snprintf(name, sizeof(name), "c%u", i * 7 % 300);
-		CHECK_OK(dataset_open(fp.pool, name, &c));
-		CHECK_OK(dataset_destroy(c, 0));
-		dataset_put(c);
-		if (i % 50 == 0)
-			file_pool_reopen(&fp, true);
-		CHECK_OK(dataset_open(fp.pool, "ds@s", &ds));
-		CHECK_OK(space_map_get(pool_space(fp.pool), ds->tree.root.blkno,
-				       &count));
-		CHECK_UINT(count, MIN_OF(301 - i, SPACE_COUNT_OVERFLOW));
-		dataset_put(ds);
-	}
-	file_pool_release(&fp);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -799,8 +752,6 @@ int main(void)
 		TEST(space_map__grown_space_is_handed_out_and_survives),
 		TEST(space_map__never_shrinks),
 		TEST(space_map__threads_get_different_blocks),
-		cmocka_unit_test(
-			overflow__300_references_count_past_254_and_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
