@@ -260,6 +260,13 @@ int btree_touch(struct op *op, const struct btree *bt, const struct key *key)
 	op_stamp(op);
 	if (!bt->root.blkno)
 		return 0; /* the first leaf is among the splits */
+	/* no disk is large enough for that: somebody made it, to be split */
+	if (bt->root.level + 1u >= NODE_LEVEL_MAX) {
+		log_error("tree too high blkno=%llu owner=%u",
+			  (unsigned long long)bt->root.blkno, bt->owner);
+		pool_count_error(op->pool);
+		return -EUCLEAN;
+	}
 	n = btree_node(op, bt->root.blkno, bt->root.txg, bt->root.level);
 	while (n) {
 		child = NULL;

@@ -92,7 +92,8 @@ void btree_release(struct op *op, struct btree_cursor *cur);
 
 /**
  * Prepare to put or delete @key: holds all nodes on its way in the cache and
- * counts those that will be shadowed.  Errors: -EAGAIN; -ENOMEM
+ * counts those that will be shadowed.
+ * Errors: -EAGAIN; -ENOMEM; -EUCLEAN the tree is as high as none can be
  */
 int btree_touch(struct op *op, const struct btree *bt, const struct key *key);
 

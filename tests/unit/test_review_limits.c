@@ -2,11 +2,14 @@
 /*
  * test_review_limits.c - what must not stop a pool: its own trees larger than
  * the cache, free space in single blocks, more changed datasets than free
- * blocks, zeros written ahead after it grew
+ * blocks, zeros written ahead after it grew, a tree made to be split too often
  */
 #include <errno.h>
+#include <sys/stat.h>
 
 #include "store/dataset_internal.h"
+#include "store/inode.h"
+#include "store/node.h"
 #include "store/pool_internal.h"
 #include "store/space_map_internal.h"
 #include "tests/lib/blkdev_view.h"
@@ -225,6 +228,96 @@ static void txg__many_changed_datasets_seal_in_a_full_pool(void **state)
 	check_and_free();
 }
 
+/* A node at @blkno with as many of @item as fit; its key's offset rises. */
+static void write_full_node(uint64_t blkno, uint8_t level,
+			    const struct node_item *first,
+			    const struct node_item *item)
+{
+	static struct node_item items[NODE_ITEMS_MAX];
+	uint8_t *page = blkdev_mem_data(mem) + blkno * BLOCK_SIZE;
+	uint32_t n = 0;
+
+	if (first)
+		items[n++] = *first;
+	for (;; n++) {
+		items[n] = *item;
+		items[n].key.offset = (uint64_t)n << 32;
+		if (node_size_of(items, n + 1, level) > NODE_CAPACITY)
+			break;
+	}
+	node_init(page, pool->id, blkno, 1, level, 1);
+	node_fill(page, items, n);
+	node_seal(page);
+}
+
+/* The tree of dataset @id is the one at @blkno. */
+static void name_tree(uint32_t id, uint64_t blkno, uint8_t level)
+{
+	for (uint64_t b = 0; b < POOL_SIZE_MIN / BLOCK_SIZE; b++) {
+		uint8_t *page = blkdev_mem_data(mem) + b * BLOCK_SIZE;
+		const struct meta_header *h = (const void *)page;
+		struct node_item it;
+
+		if (le32_get(h->type) != META_NODE || node_level(page) > 0)
+			continue;
+		for (uint32_t i = 0; i < node_nr_items(page); i++) {
+			struct dataset_item d;
+
+			node_item(page, i, &it);
+			if (it.key.type != ITEM_DATASET || it.key.ino != id)
+				continue;
+			memcpy(&d, it.value, sizeof(d));
+			d.tree.level = level;
+			d.tree.node.blkno = le40_of(blkno);
+			d.tree.node.txg = le40_of(1);
+			memcpy(page + (it.value - page), &d, sizeof(d));
+		}
+		node_seal(page);
+	}
+}
+
+/* All nodes full, each inner one names the one below again and again. */
+static void btree__a_tree_of_the_greatest_height_is_not_changed(void **state)
+{
+	static uint8_t value[100], data[16384] = {1};
+	const uint64_t base = 3 * REGION_BLOCKS + 3000;
+	struct inode inode = inode_new_root(14, os_time_now());
+	struct inode_item ino_item;
+	struct node_item first = {key_of(INO_FIRST, ITEM_INODE, 0),
+				  (uint8_t *)&ino_item, sizeof(ino_item)};
+	struct node_item item = {key_of(INO_FIRST, ITEM_DIRENT, 0), value,
+				 sizeof(value)};
+	struct node_ptr ptr = {.txg = le40_of(1)};
+	struct dataset *ds;
+	uint32_t id;
+
+	(void)state;
+	make_pool(POOL_SIZE_MIN, false, 0);
+	ds = make_dataset("a", NULL);
+	id = dataset_id(ds);
+	dataset_put(ds);
+	inode.ino = INO_FIRST;
+	inode.mode = S_IFREG | 0600;
+	inode.nlink = 1;
+	ino_item = inode_item_of(&inode);
+	write_full_node(base, 0, &first, &item);
+	item.value = (const uint8_t *)&ptr;
+	item.len = sizeof(ptr);
+	for (uint8_t level = 1; level < NODE_LEVEL_MAX; level++) {
+		ptr.blkno = le40_of(base + level - 1);
+		write_full_node(base + level, level, NULL, &item);
+	}
+	CHECK_OK(pool_close(pool));
+	name_tree(id, base + NODE_LEVEL_MAX - 1, NODE_LEVEL_MAX - 1);
+	open_pool(false, 0);
+	CHECK_OK(dataset_open(pool, "a", &ds));
+	CHECK_INT(file_write(ds, INO_FIRST, 0, data, sizeof(data), 0),
+		  -EUCLEAN);
+	dataset_put(ds);
+	pool_abandon(pool);
+	blkdev_close(mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -236,6 +329,8 @@ int main(void)
 			space_map__single_free_blocks_do_not_starve_a_commit),
 		cmocka_unit_test(
 			txg__many_changed_datasets_seal_in_a_full_pool),
+		cmocka_unit_test(
+			btree__a_tree_of_the_greatest_height_is_not_changed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
