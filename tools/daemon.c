@@ -73,7 +73,7 @@ static int send_all(int fd, const char *text, size_t len)
 	return 0;
 }
 
-/* One line, without its newline; the caller frees. */
+/* One line, without its newline, and no byte after it; the caller frees. */
 static int receive_line(int fd, char **line)
 {
 	size_t len = 0, cap = 0;
@@ -89,16 +89,24 @@ static int receive_line(int fd, char **line)
 				goto nomem;
 			buf = more;
 		}
-		n = recv(fd, buf + len, cap - len - 1, 0);
-		if (n < 0 && errno == EINTR)
+		n = recv(fd, buf + len, cap - len - 1, MSG_PEEK);
+		if (n > 0) {
+			end = memchr(buf + len, '\n', (size_t)n);
+			n = recv(fd, buf + len,
+				 end ? (size_t)(end + 1 - (buf + len))
+				     : (size_t)n,
+				 MSG_WAITALL);
+		}
+		if (n < 0 && errno == EINTR) {
+			end = NULL;
 			continue;
+		}
 		if (n <= 0) {
 			int err = n ? -errno : -ECONNRESET;
 
 			free(buf);
 			return err;
 		}
-		end = memchr(buf + len, '\n', (size_t)n);
 		len += (size_t)n;
 		buf[len] = '\0';
 	}
