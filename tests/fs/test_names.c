@@ -135,6 +135,9 @@ static void dir__positions_stay_good(void **state)
 	fs_put("new", "");
 	seekdir(d, at);
 	e = readdir(d);
+	/* the order is that of a seeded hash: "new" may be next by chance */
+	if (strcmp(e->d_name, "new") == 0)
+		e = readdir(d);
 	CHECK_STR(e->d_name, at_name);
 	closedir(d);
 }
