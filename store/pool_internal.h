@@ -85,6 +85,7 @@ struct txg_state {
 	bool stop;
 	int error; /* of the pool: set once (T4) */
 	bool kicked;
+	uint32_t reap_skipped; /* commits since the reaper's last step */
 
 	/* a leaf: taken under a group's lock, which is taken under lock */
 	struct os_mutex note_lock;

@@ -28,6 +28,8 @@
  * second on ops wait for it. */
 #define NOTES_SOFT 100000u
 #define NOTES_HARD 400000u
+/* commits in a row that may leave the reaper to the next one */
+#define REAP_SKIPPED_MAX 16u
 /* spare chunks kept for good */
 #define SPARE_KEPT 64u
 
@@ -175,7 +177,7 @@ int txg_throttle(struct pool *pool)
 	return 0;
 }
 
-static int commit_locked(struct pool *pool);
+static int commit_locked(struct pool *pool, bool reap);
 
 /* Wait until group @seq is on disk; t->lock held. */
 static int wait_committed_locked(struct pool *pool, uint64_t seq)
@@ -187,7 +189,10 @@ static int wait_committed_locked(struct pool *pool, uint64_t seq)
 		if (t->committing)
 			os_cond_wait(&t->done, &t->lock);
 		else
-			commit_locked(pool);
+			/* the reaper has nothing that they wait for */
+			commit_locked(pool, !t->thread.running ||
+						    t->reap_skipped >=
+							    REAP_SKIPPED_MAX);
 	return t->committed_seq >= seq ? 0 : t->error;
 }
 
@@ -478,7 +483,7 @@ static void finish_group(struct pool *pool, struct txg_group *g)
 	group_free(pool, g);
 }
 
-static int commit_once(struct pool *pool)
+static int commit_once(struct pool *pool, bool reap)
 {
 	struct txg_state *t = &pool->txg;
 	uint64_t start = os_monotonic_ns(), sealed_before = t->sealed_txg, ns;
@@ -500,8 +505,10 @@ static int commit_once(struct pool *pool)
 	op.sealed_txg = sealed_before;
 	op.txg = le64_get(pool->sb->h.txg);
 	txg_apply_notes(pool, g, &op);
-	reaper_step(pool, &op);
-	txg_apply_notes(pool, g, &op);
+	if (reap) {
+		reaper_step(pool, &op);
+		txg_apply_notes(pool, g, &op);
+	}
 	op_end(&op);
 	rc = pool_failed(pool) ? -EIO : write_group(pool, g);
 	if (rc)
@@ -515,17 +522,23 @@ static int commit_once(struct pool *pool)
 	return 0;
 }
 
-/* t->lock held, nobody committing; drops it meanwhile. */
-static int commit_locked(struct pool *pool)
+/*
+ * t->lock held, nobody committing; drops it meanwhile.  Without @reap the
+ * committer's thread is left what there is to reap.
+ */
+static int commit_locked(struct pool *pool, bool reap)
 {
 	struct txg_state *t = &pool->txg;
 	int rc;
 
 	t->committing = true;
 	os_mutex_unlock(&t->lock);
-	rc = commit_once(pool);
+	rc = commit_once(pool, reap);
 	os_mutex_lock(&t->lock);
 	t->committing = false;
+	t->reap_skipped = reap ? 0 : t->reap_skipped + 1;
+	if (!reap && __atomic_load_n(&pool->nr_dead, __ATOMIC_ACQUIRE) > 0)
+		os_cond_signal(&t->work);
 	os_cond_broadcast(&t->done);
 	return rc;
 }
@@ -538,7 +551,7 @@ int txg_commit(struct pool *pool)
 	os_mutex_lock(&t->lock);
 	while (t->committing)
 		os_cond_wait(&t->done, &t->lock);
-	rc = t->error ? t->error : commit_locked(pool);
+	rc = t->error ? t->error : commit_locked(pool, true);
 	os_mutex_unlock(&t->lock);
 	return rc;
 }
@@ -570,7 +583,7 @@ int txg_grow(struct pool *pool, uint64_t nr_blocks)
 		return rc;
 	rc = space_map_grow(pool->sm, nr_blocks, !pool->dev->is_file);
 	if (rc == 0)
-		rc = commit_once(pool);
+		rc = commit_once(pool, true);
 	os_mutex_lock(&t->lock);
 	t->committing = false;
 	os_cond_broadcast(&t->done);
@@ -616,7 +629,7 @@ static void committer(void *arg)
 		if (t->committing)
 			os_cond_wait(&t->done, &t->lock);
 		else
-			commit_locked(pool);
+			commit_locked(pool, true);
 	}
 	os_mutex_unlock(&t->lock);
 }
