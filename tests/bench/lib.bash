@@ -168,7 +168,8 @@ bench_writer_wrote()
 	local before now i
 
 	before=$(cat "$HOST_TMP/writes" 2>/dev/null || echo 0)
-	for ((i = 0; i < 6000; i++)); do
+	# an fsync may write gigabytes back first
+	for ((i = 0; i < 60000; i++)); do
 		now=$(cat "$HOST_TMP/writes" 2>/dev/null || echo 0)
 		[ "${now:-0}" -lt $((${before:-0} + 10)) ] || return 0
 		kill -0 "$WRITER_PID" 2>/dev/null ||
