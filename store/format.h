@@ -223,7 +223,8 @@ struct superblock {
 	struct le64 ilog_prev_csum; /* 272: checksum of the batch before it */
 	struct block_run delta_log; /* 280: space-map delta log; empty now */
 	struct le64 delta_log_seq;  /* 292 */
-	uint8_t reserved[84];	    /* 300 */
+	struct le32 ilog_skip;	    /* 300: of its log records, already in */
+	uint8_t reserved[80];	    /* 304 */
 	struct block_run ilog[ILOG_SEGMENTS_MAX];   /*  384 */
 	struct space_entry space[SPACE_INDEX2_MAX]; /*  768 */
 	uint8_t tail[1792];			    /* 2304 */
@@ -252,7 +253,11 @@ _Static_assert(offsetof(struct superblock, space) == 768, "space");
  * | 100    | 4      | log records in the batch                           |
  * | 104    | 8      | bytes of log records, from offset 128 on           |
  * | 112    | 8      | XXH3-64 of those bytes                             |
- * | 120    | 8      | reserved, zero                                     |
+ * | 120    | 8      | stamp: XXH3-64 of epoch, sequence number and       |
+ * |        |        | position (3 le64), seeded with hash_seed           |
+ *
+ * The stamp is what nobody without the superblock can make, so bytes that a
+ * user wrote and that passed through the log never look like a batch.
  */
 struct ilog_batch {
 	struct meta_header h;
@@ -266,7 +271,7 @@ struct ilog_batch {
 	struct le32 nr_records;
 	struct le64 length;
 	struct le64 payload_csum;
-	struct le64 reserved;
+	struct le64 stamp;
 };
 _Static_assert(sizeof(struct ilog_batch) == 128, "ilog_batch");
 
@@ -465,5 +470,149 @@ struct dead_item {
 	struct dead_frame stack[NODE_LEVEL_MAX];
 };
 _Static_assert(sizeof(struct dead_item) == 16 + 8 * 12, "dead_item");
+
+/* ---- log records --------------------------------------------------------- */
+
+/*
+ * A log record is one operation: this header, then parts, one after the other
+ * without padding.  A part starts with its kind, ILOG_*.
+ */
+struct ilog_record_header {
+	struct le32 length; /* of the log record, with this header */
+	struct le40 txg;    /* that its births carry */
+	uint8_t reserved[3];
+};
+_Static_assert(sizeof(struct ilog_record_header) == 12, "ilog_record_header");
+
+#define ILOG_DATASET  1u  /* whose tree the next parts change */
+#define ILOG_PUT      2u  /* an item, not an extent */
+#define ILOG_DEL      3u  /* any item */
+#define ILOG_TRIM     4u  /* all items of a range of keys, of one inode */
+#define ILOG_EXTENT   5u  /* put an extent item */
+#define ILOG_BYTES    6u  /* a part of a record is written */
+#define ILOG_CREATE   16u /* and from here on: datasets */
+#define ILOG_SNAPSHOT 17u
+#define ILOG_CLONE    18u
+#define ILOG_RESTORE  19u
+#define ILOG_DESTROY  20u
+#define ILOG_RENAME   21u
+#define ILOG_SET      22u
+#define ILOG_USER     23u
+
+struct ilog_key {
+	uint8_t b[KEY_SIZE]; /* as in a node */
+};
+
+struct ilog_dataset {
+	uint8_t kind;
+	struct le32 id;
+};
+
+struct ilog_put { /* followed by the value */
+	uint8_t kind;
+	struct ilog_key key;
+	struct le16 len;
+};
+
+struct ilog_del {
+	uint8_t kind;
+	struct ilog_key key;
+};
+
+struct ilog_trim {
+	uint8_t kind;
+	struct ilog_key first, last; /* both included */
+};
+
+/* where the run's reference and bytes come from */
+#define ILOG_RUN_NEW	0u /* claimed; the bytes are in it */
+#define ILOG_RUN_SHARED 1u /* one more reference to what is there */
+#define ILOG_RUN_SEALED 2u /* claimed; the bytes are the dirty record's */
+
+struct ilog_extent {
+	uint8_t kind;
+	uint8_t run; /* ILOG_RUN_* */
+	struct ilog_key key;
+	struct extent_item item;
+};
+
+struct ilog_bytes { /* followed by the bytes, unless they are zeros */
+	uint8_t kind;
+	uint8_t zero; /* 1: zeros */
+	struct le40 ino;
+	struct le64 offset; /* in the file; [offset, offset + len) is in one */
+	struct le32 len;    /* record */
+};
+
+struct ilog_properties {
+	struct le64 quota;
+	struct le32 compression;
+	uint8_t record_shift;
+	uint8_t readonly;
+};
+
+struct ilog_create { /* followed by the name */
+	uint8_t kind;
+	struct le32 id;
+	struct timespec_item time;
+	struct ilog_properties properties;
+	uint8_t name_len;
+};
+
+/* one for each dataset that was frozen at that moment, by rising ids */
+struct ilog_snapshot { /* followed by the name behind '@' */
+	uint8_t kind;
+	struct le32 dataset;
+	struct le32 id;	    /* the snapshot's */
+	struct le40 sealed; /* last txg that is in it */
+	struct timespec_item time;
+	uint8_t automatic;
+	uint8_t name_len;
+};
+
+struct ilog_clone { /* followed by the name */
+	uint8_t kind;
+	struct le32 source;
+	struct le32 id;
+	struct le40 sealed;
+	struct timespec_item time;
+	uint8_t name_len;
+};
+
+struct ilog_restore { /* followed by the name of what is kept */
+	uint8_t kind;
+	struct le32 dataset;
+	struct le32 snapshot;
+	struct le32 keep; /* id of the snapshot made before, or 0 */
+	struct le40 sealed;
+	struct timespec_item time;
+	uint8_t name_len;
+};
+
+struct ilog_destroy {
+	uint8_t kind;
+	struct le32 id;
+	uint8_t snapshots; /* 1: with its snapshots */
+};
+
+struct ilog_rename { /* followed by the name */
+	uint8_t kind;
+	struct le32 id;
+	uint8_t name_len;
+};
+
+struct ilog_set {
+	uint8_t kind;
+	struct le32 id;
+	struct ilog_properties properties;
+};
+
+#define ILOG_USER_UNSET UINT32_C(0xffffffff)
+struct ilog_user { /* followed by key and value */
+	uint8_t kind;
+	struct le32 id;
+	struct le16 key_len;
+	struct le32 value_len; /* ILOG_USER_UNSET: deleted */
+};
 
 #endif

@@ -97,6 +97,16 @@ struct txg_state {
 	struct os_thread thread;
 };
 
+/* What ops take from the log record that is replayed, not from the clock. */
+struct pool_replay {
+	bool on;
+	struct timespec now; /* the time of what is done now */
+	uint64_t sealed;     /* last txg before a snapshot, clone, restore */
+	/* what a commit says of where replay is (ilog_replay.h, Y2) */
+	uint64_t seq, pos, prev_csum;
+	uint32_t skip; /* log records of that batch that are done */
+};
+
 #define DATASET_BUCKETS 1024u
 #define DATASET_ID_END	(1u << 24) /* ids are below: st_ino has 24 bits */
 
@@ -113,6 +123,8 @@ struct pool {
 	struct node_cache *nc;
 	bool read_only;
 	struct txg_state txg;
+	struct ilog *ilog;
+	struct pool_replay replay; /* while it is opened, one thread */
 
 	/* the committer only */
 	struct superblock *sb; /* as last written, or as it will be */
