@@ -37,8 +37,24 @@ void run_what(struct model_run *run, const char *fmt, ...)
 		fprintf(stderr, "%ju %s\n", (uintmax_t)run->nr_ops, run->what);
 }
 
+bool run_faulted(struct model_run *run, int rc)
+{
+	if (rc == 0 || !run->o.is_fault || !run->o.is_fault(run->o.arg, rc))
+		return false;
+	run->fault = rc;
+	return true;
+}
+
+void run_quiet(struct model_run *run, bool on)
+{
+	if (run->o.quiet)
+		run->o.quiet(run->o.arg, on);
+}
+
 bool run_expect(struct model_run *run, int rc, int want)
 {
+	if (rc != want && run_faulted(run, rc))
+		return false;
 	if (rc == -ENOSPC && run->o.full_ok) {
 		run->nr_full++;
 		return false;
@@ -123,8 +139,11 @@ size_t model_run_find(const struct model_run *run, size_t from, size_t to,
 struct dataset *run_open(struct model_run *run, uint32_t id)
 {
 	struct dataset *ds;
-	const int rc = dataset_open_id(run->pool, id, &ds);
+	int rc;
 
+	run_quiet(run, true);
+	rc = dataset_open_id(run->pool, id, &ds);
+	run_quiet(run, false);
 	if (rc)
 		run_fail(run, "open of root %u: %d", id, rc);
 	return ds;
@@ -245,6 +264,8 @@ void model_run_sync(struct model_run *run)
 {
 	const int rc = pool_sync(run->pool);
 
+	if (run_faulted(run, rc))
+		return;
 	if (rc)
 		run_fail(run, "sync: %d", rc);
 	run_durable(run);
@@ -254,8 +275,10 @@ void model_run_verify(struct model_run *run)
 {
 	char why[512];
 
+	run_quiet(run, true);
 	if (!model_compare(&run->now, run->pool, why, sizeof(why)))
 		run_fail(run, "the pool differs: %s", why);
+	run_quiet(run, false);
 }
 
 void model_run_verify_one(struct model_run *run)

@@ -32,6 +32,14 @@ struct model_run_options {
 	bool verbose;
 	/* close or abandon the pool and open it again */
 	struct pool *(*reopen)(void *arg, struct pool *pool, bool crash);
+	/*
+	 * A test makes calls fail: is -errno one of those?  Nothing has changed
+	 * then, and run.fault keeps it.  May be NULL.
+	 */
+	bool (*is_fault)(void *arg, int rc);
+	/* the calls up to @on false are the test's own: let none of them fail;
+	 * may be NULL */
+	void (*quiet)(void *arg, bool on);
 	/* states[durable] has become so; may be NULL */
 	void (*on_durable)(void *arg, size_t durable);
 	void *arg;
@@ -55,6 +63,7 @@ struct model_run {
 	struct model_handle handles[MODEL_HANDLES];
 	uint64_t nr_ops, nr_full;
 	unsigned serial; /* of names */
+	int fault;	 /* the last one run into; a test sets it to 0 */
 	char what[400];	 /* the operation under way */
 	uint8_t *buf;	 /* 1 MiB */
 };

@@ -282,6 +282,10 @@ static void op_seek(struct model_run *run)
 		 (uintmax_t)t.ino, (uintmax_t)offset, (uintmax_t)in->attr.size);
 	next = model_data_next(in, offset);
 	rc = file_seek(t.ds, t.ino, offset, SEEK_DATA, &at);
+	if (run_faulted(run, rc)) {
+		dataset_put(t.ds);
+		return;
+	}
 	if (rc && rc != -ENXIO)
 		run_fail(run, "SEEK_DATA: %d", rc);
 	if (rc == -ENXIO && next != UINT64_MAX)
@@ -291,8 +295,7 @@ static void op_seek(struct model_run *run)
 		run_fail(run, "SEEK_DATA says %ju, data is at %ju",
 			 (uintmax_t)at, (uintmax_t)next);
 	rc = file_seek(t.ds, t.ino, offset, SEEK_HOLE, &at);
-	run_expect(run, rc, offset >= in->attr.size ? -ENXIO : 0);
-	if (rc == 0) {
+	if (run_expect(run, rc, offset >= in->attr.size ? -ENXIO : 0)) {
 		model_data_read(in, at, &byte, 1);
 		if (at < offset || at > in->attr.size || byte)
 			run_fail(run, "SEEK_HOLE says %ju", (uintmax_t)at);

@@ -17,6 +17,10 @@ void run_what(struct model_run *run, const char *fmt, ...)
  * the model must follow; false when the operation failed as it should.
  */
 bool run_expect(struct model_run *run, int rc, int want);
+/** Is @rc a fault that the test injected?  Notes it. */
+bool run_faulted(struct model_run *run, int rc);
+/** Around the test's own calls (model_run_options.quiet). */
+void run_quiet(struct model_run *run, bool on);
 /** All that was done so far is durable once the step's state is kept. */
 void run_durable(struct model_run *run);
 /** The same for all that was done to dataset @id, and so for what came before

@@ -65,8 +65,11 @@ void run_refresh(struct model_run *run, struct dataset *ds,
 {
 	struct model_inode *in = model_edit(r, ino);
 	struct file_attr *want = &in->attr, got;
-	const int rc = file_getattr(ds, ino, &got);
+	int rc;
 
+	run_quiet(run, true);
+	rc = file_getattr(ds, ino, &got);
+	run_quiet(run, false);
 	if (rc)
 		run_fail(run, "getattr of ino %ju: %d", (uintmax_t)ino, rc);
 	if (got.ino != ino || got.mode != want->mode || got.uid != want->uid ||
@@ -104,7 +107,9 @@ static void unlinked(struct model_run *run, struct dataset *ds,
 		return;
 	}
 	model_inode_remove(r, ino);
+	run_quiet(run, true);
 	rc = file_getattr(ds, ino, &attr);
+	run_quiet(run, false);
 	/* the worker may not have come to the end of a large one yet */
 	if (rc != -ENOENT && (rc || attr.nlink > 0))
 		run_fail(run, "unlinked, but getattr gives %d", rc);

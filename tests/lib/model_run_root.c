@@ -26,6 +26,23 @@ static void pick_name(struct model_run *run, char kind, char *name, size_t cap)
 	snprintf(name, cap, "%c%u", kind, n);
 }
 
+static struct dataset *open_snapshot(struct model_run *run,
+				     const struct model_root *r,
+				     const char *name)
+{
+	char full[DATASET_FULL_NAME_MAX];
+	struct dataset *ds;
+	int rc;
+
+	snprintf(full, sizeof(full), "%s@%s", r->name, name);
+	run_quiet(run, true);
+	rc = dataset_open(run->pool, full, &ds);
+	run_quiet(run, false);
+	if (rc)
+		run_fail(run, "open of '%s': %d", full, rc);
+	return ds;
+}
+
 static int name_taken(struct model_run *run, uint32_t parent, const char *name)
 {
 	return model_find_name(&run->now, parent, name) ? -EEXIST : 0;
@@ -73,7 +90,9 @@ void run_create_dataset(struct model_run *run)
 	if (!run_expect(run, rc, name_taken(run, 0, name)))
 		return;
 	ds = run_open(run, id);
+	run_quiet(run, true);
 	rc = file_getattr(ds, MODEL_ROOT_INO, &attr);
+	run_quiet(run, false);
 	dataset_put(ds);
 	if (rc || !S_ISDIR(attr.mode) || attr.nlink != 2)
 		run_fail(run, "root directory: %d", rc);
@@ -132,12 +151,8 @@ static void op_snapshot_many(struct model_run *run)
 		return;
 	for (unsigned i = 0; i < 2; i++) {
 		struct model_root *r = model_find(&run->now, parent[i]);
-		char full[DATASET_FULL_NAME_MAX];
 
-		snprintf(full, sizeof(full), "%s@%s", r->name, name);
-		rc = dataset_open(run->pool, full, &ds[0]);
-		if (rc)
-			run_fail(run, "open of '%s': %d", full, rc);
+		ds[0] = open_snapshot(run, r, name);
 		model_add(&run->now, dataset_id(ds[0]), parent[i], name,
 			  r->tree);
 		dataset_put(ds[0]);
@@ -193,7 +208,8 @@ static void op_restore(struct model_run *run)
 	busy = run_count(run, id, true);
 	run_what(run, "restore %s from root %u keep %d force %d open %u",
 		 r->name, s->id, keep, force, busy);
-	if (!busy || rnd_one_in(&run->rnd, 2)) {
+	/* draw first: a step that is repeated draws the same */
+	if (rnd_one_in(&run->rnd, 2) || !busy) {
 		run_close_handles(run, id);
 		busy = 0;
 	}
@@ -210,12 +226,7 @@ static void op_restore(struct model_run *run)
 	r->tree = s->tree;
 	r->tree->refs++;
 	if (keep) {
-		char full[DATASET_FULL_NAME_MAX];
-
-		snprintf(full, sizeof(full), "%s@%s", r->name, name);
-		rc = dataset_open(run->pool, full, &snap);
-		if (rc)
-			run_fail(run, "open of '%s': %d", full, rc);
+		snap = open_snapshot(run, r, name);
 		s = model_add(&run->now, dataset_id(snap), id, name, old);
 		s->automatic = true;
 		dataset_put(snap);
@@ -254,6 +265,10 @@ void run_destroy(struct model_run *run, uint32_t id)
 
 	/* a full pool must still give space back */
 	rc = dataset_destroy(ds, DESTROY_SNAPSHOTS | DESTROY_FORCE);
+	if (run_faulted(run, rc)) {
+		dataset_put(ds);
+		return;
+	}
 	if (rc)
 		run_fail(run, "destroy: %d", rc);
 	rc = file_getattr(ds, MODEL_ROOT_INO, &attr);
@@ -286,6 +301,8 @@ static void op_destroy(struct model_run *run)
 		rc = dataset_destroy(ds, 0);
 		dataset_put(ds);
 		run_expect(run, rc, both && rc == -EBUSY ? -EBUSY : want);
+		if (run->fault)
+			return;
 	}
 	run_destroy(run, r->id);
 }
@@ -360,9 +377,9 @@ static void op_unique(struct model_run *run)
 	ds[1] = run_open(run, b->id);
 	rc = dataset_unique(ds, 1, &one);
 	if (run_expect(run, rc, 0))
-		run_expect(run, dataset_unique(ds, 2, &both), 0);
+		rc = dataset_unique(ds, 2, &both);
 	pool_stat(run->pool, &st);
-	if (one > both || both > st.allocated)
+	if (run_expect(run, rc, 0) && (one > both || both > st.allocated))
 		run_fail(run, "unique %ju, of both %ju, allocated %ju",
 			 (uintmax_t)one, (uintmax_t)both,
 			 (uintmax_t)st.allocated);
@@ -451,8 +468,10 @@ static void op_diff(struct model_run *run)
 	rc = dataset_diff(old_ds, new_ds, see_diff, &d);
 	dataset_put(old_ds);
 	dataset_put(new_ds);
-	if (!run_expect(run, rc, 0))
+	if (!run_expect(run, rc, 0)) {
+		free(d.inos);
 		return;
+	}
 	for (size_t i = 0; i < d.old_tree->nr; i++) {
 		const struct model_inode *a = d.old_tree->inodes[i];
 
