@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "store/ilog.h"
 #include "store/util.h"
 
 /* A node smaller than this looks for a sibling to merge with. */
@@ -268,6 +269,7 @@ void btree_put(struct op *op, struct btree *bt, const struct key *key,
 	bool exact;
 
 	dbs_assert(op->ready && len <= NODE_ITEM_MAX);
+	ilog_put(op, bt, key, value, len);
 	if (!bt->root.blkno) {
 		struct node *leaf = new_node(op, bt, 0);
 
@@ -445,6 +447,7 @@ bool btree_del(struct op *op, struct btree *bt, const struct key *key)
 	dbs_assert(op->ready);
 	if (!bt->root.blkno || !has_key(op, bt, key))
 		return false;
+	ilog_del(op, bt, key);
 	path_own(op, bt, key, 0, &p);
 	i = node_search(p.node[0]->page, key, &exact);
 	node_item(p.node[0]->page, i, &item);
@@ -538,6 +541,7 @@ int btree_trim(struct op *op, struct btree *bt, const struct key *from,
 			fn(arg, &item.key, item.value, item.len);
 	}
 	*nr = end - cur.slot;
+	ilog_trim(op, bt, &first, &item.key);
 	btree_release(op, &cur);
 	if (whole)
 		drop_leaf(op, bt, &first);

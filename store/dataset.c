@@ -396,7 +396,7 @@ void dataset_mark_dirty(struct op *op, struct dataset *ds)
 {
 	struct txg_group *g = op->group;
 
-	__atomic_store_n(&ds->changed_in, g->seq, __ATOMIC_RELEASE);
+	ds->changed_lsn = MAX_OF(ds->changed_lsn, op->lsn);
 	if (ds->dirty)
 		return;
 	ds->dirty = true;

@@ -2,7 +2,7 @@
 /*
  * Create, snapshot, clone, restore, rename, properties.
  *
- * Each is one op on the root tree under pool->names, and a commit.  What
+ * Each is one op on the root tree under pool->names, and one log record.  What
  * shares a tree costs one reference on its root, whatever hangs below.
  */
 #include <errno.h>
@@ -36,7 +36,7 @@ int dataset_change_root(struct pool *pool, uint32_t nr_puts, unsigned flags,
 		}
 	} while (rc == -EAGAIN);
 	op_end(&op);
-	return rc ? rc : txg_sync(pool);
+	return rc ? rc : ilog_sync(pool, op.lsn);
 }
 
 static int touch_id(struct op *op, uint32_t id)
@@ -97,14 +97,16 @@ static int create_body(struct op *op, void *arg)
 	pool->next_dataset++;
 	ds->id = a->id;
 	ds->tree.owner = a->id;
-	ds->created = os_time_now();
-	ds->created_txg = op->txg;
+	ds->created = pool_time(pool);
+	ds->created_txg = pool_sealed(pool, op->txg);
 	ds->next_ino = INO_FIRST;
 	ds->nr_inodes = 1;
 	root = inode_new_root((uint8_t)__builtin_ctz(ds->properties.recordsize),
 			      ds->created);
 	item = inode_item_of(&root);
+	op->unlogged = true;
 	btree_put(op, &ds->tree, &key, &item, sizeof(item));
+	ilog_create(op, ds);
 	dataset_store(op, ds);
 	dataset_get(ds);
 	dataset_insert(ds);
@@ -157,7 +159,7 @@ static void freeze(struct op *op, struct dataset *ds, struct dataset *snap)
 	snap->parent = ds->id;
 	snap->tree.owner = snap->id;
 	copy_content(snap, ds);
-	snap->created = os_time_now();
+	snap->created = pool_time(op->pool);
 	snap->previous = ds->previous;
 	snap->previous_txg = ds->previous_txg;
 	snap->fresh = ds->fresh;
@@ -235,10 +237,11 @@ static int snapshot_body(struct op *op, void *arg)
 	}
 	sealed = txg_seal_births(op);
 	for (i = 0; i < a->nr; i++) {
-		a->snap[i]->created_txg = sealed;
-		a->ds[i]->previous_txg = sealed;
+		a->snap[i]->created_txg = pool_sealed(pool, sealed);
+		a->ds[i]->previous_txg = a->snap[i]->created_txg;
 		share(op, a->ds[i], sealed);
 		dataset_store(op, a->snap[i]);
+		ilog_snapshot(op, a->ds[i], a->snap[i]);
 	}
 out:
 	while (locked-- > 0)
@@ -347,14 +350,15 @@ static int clone_body(struct op *op, void *arg)
 	copy_content(c, src);
 	c->properties.readonly = false;
 	c->origin = src->id;
-	c->created = os_time_now();
+	c->created = pool_time(pool);
 	op_ref(op, c->tree.root.blkno, 1);
 	sealed = txg_seal_births(op);
-	c->created_txg = sealed;
-	c->previous_txg = sealed;
+	c->created_txg = pool_sealed(pool, sealed);
+	c->previous_txg = c->created_txg;
 	c->tree.shared_txg = sealed;
 	if (!src->snapshot)
 		share(op, src, sealed);
+	ilog_clone(op, src, c);
 	dataset_store(op, c);
 	dataset_get(c);
 	dataset_insert(c);
@@ -442,6 +446,7 @@ static int restore_body(struct op *op, void *arg)
 		dirty_seal(op, ds);
 		freeze(op, ds, a->keep);
 	} else {
+		op->unlogged = true;
 		dirty_discard(op, ds);
 		op_note_kill(op, &ds->tree.root);
 	}
@@ -452,11 +457,12 @@ static int restore_body(struct op *op, void *arg)
 	op_ref(op, ds->tree.root.blkno, 1);
 	sealed = txg_seal_births(op);
 	if (a->keep) {
-		a->keep->created_txg = sealed;
+		a->keep->created_txg = pool_sealed(op->pool, sealed);
 		dataset_store(op, a->keep);
 	}
+	ilog_restore(op, ds, snap, a->keep, sealed);
 	ds->previous = snap->parent == ds->id ? snap->id : 0;
-	ds->previous_txg = sealed;
+	ds->previous_txg = pool_sealed(op->pool, sealed);
 	ds->fresh = 0;
 	ds->lineage++;
 	__atomic_add_fetch(&ds->generation, 1, __ATOMIC_ACQ_REL);
@@ -524,6 +530,7 @@ static int rename_body(struct op *op, void *arg)
 	strcpy(ds->name, a->name);
 	if (!ds->snapshot)
 		dataset_name_add(ds);
+	ilog_rename(op, ds);
 	dataset_mark_dirty(op, ds);
 out:
 	os_rwlock_unlock(&ds->lock);
@@ -558,6 +565,7 @@ static int set_body(struct op *op, void *arg)
 		rc = op_ready(op);
 	if (rc == 0) {
 		ds->properties = *a->properties;
+		ilog_set(op, ds);
 		dataset_mark_dirty(op, ds);
 	}
 	os_rwlock_unlock(&ds->lock);
@@ -625,6 +633,9 @@ int dataset_hold_counted(struct dataset *ds, struct tree_root *root,
 		return 0;
 	}
 	rc = dataset_change_root(pool, 0, OP_USE_RESERVE, hold_body, &a);
+	/* whoever walks reads nodes from disk and trusts the counts */
+	if (rc == 0)
+		rc = txg_sync(pool);
 	if (rc)
 		space_map_unhold(pool->sm);
 	return rc;

@@ -23,7 +23,10 @@ struct destroy_arg {
 	/* whose fresh blocks must be counted again */
 	struct dataset **recount;
 	size_t nr_recount, cap_recount;
-	bool applied; /* each of them has a reference of ours */
+	/* all of both, by id, locked when the log record gets its place */
+	struct dataset **locked;
+	size_t nr_locked;
+	bool applied; /* each of @recount has a reference of ours */
 };
 
 static int collect(struct destroy_arg *a)
@@ -135,6 +138,66 @@ static int find_heirs(struct op *op, struct destroy_arg *a)
 	return rc;
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+	const struct dataset *const *x = a, *const *y = b;
+
+	return (*x)->id < (*y)->id ? -1 : (*x)->id > (*y)->id;
+}
+
+static int lock_all(struct destroy_arg *a)
+{
+	size_t nr = a->nr + a->nr_recount;
+	struct dataset **p = reallocarray(a->locked, nr, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	a->locked = p;
+	a->nr_locked = nr;
+	memcpy(p, a->list, a->nr * sizeof(*p));
+	if (a->nr_recount)
+		memcpy(p + a->nr, a->recount, a->nr_recount * sizeof(*p));
+	qsort(p, nr, sizeof(*p), compare_ids);
+	for (size_t i = 0; i < nr; i++)
+		os_rwlock_wrlock(&p[i]->lock);
+	return 0;
+}
+
+static void unlock_all(struct destroy_arg *a)
+{
+	while (a->nr_locked > 0)
+		os_rwlock_unlock(&a->locked[--a->nr_locked]->lock);
+}
+
+/* The apply half. */
+static void destroy(struct op *op, struct destroy_arg *a)
+{
+	a->applied = true;
+	op->unlogged = true;
+	ilog_destroy(op, a->ds, a->flags & DESTROY_SNAPSHOTS);
+	for (size_t i = 0; i < a->nr_recount; i++) {
+		struct dataset *heir = a->recount[i];
+
+		heir->previous = a->ds->previous;
+		heir->previous_txg = a->ds->previous_txg;
+		heir->lineage++;
+		heir->flags |= DATASET_RECOUNT;
+		dataset_get(heir);
+		dataset_mark_dirty(op, heir);
+	}
+	for (size_t i = 0; i < a->nr; i++) {
+		struct dataset *ds = a->list[i];
+
+		each_item(op, ds, false);
+		if (!ds->snapshot)
+			dirty_discard(op, ds);
+		op_note_kill(op, &ds->tree.root);
+		ds->tree.root = (struct tree_root){0};
+		__atomic_store_n(&ds->generation, UINT64_MAX, __ATOMIC_RELEASE);
+		dataset_remove(ds);
+	}
+}
+
 static int destroy_body(struct op *op, void *arg)
 {
 	struct destroy_arg *a = arg;
@@ -143,37 +206,15 @@ static int destroy_body(struct op *op, void *arg)
 	if (rc == 0)
 		rc = find_heirs(op, a);
 	if (rc == 0)
+		rc = lock_all(a);
+	if (rc == 0)
 		rc = op_ready(op);
-	if (rc)
-		return rc;
-	a->applied = true;
-	for (size_t i = 0; i < a->nr_recount; i++) {
-		struct dataset *heir = a->recount[i];
-
-		os_rwlock_wrlock(&heir->lock);
-		heir->previous = a->ds->previous;
-		heir->previous_txg = a->ds->previous_txg;
-		heir->lineage++;
-		heir->flags |= DATASET_RECOUNT;
-		dataset_get(heir);
-		dataset_mark_dirty(op, heir);
-		os_rwlock_unlock(&heir->lock);
-	}
-	for (size_t i = 0; i < a->nr; i++) {
-		struct dataset *ds = a->list[i];
-
-		os_rwlock_wrlock(&ds->lock);
-		each_item(op, ds, false);
-		if (!ds->snapshot)
-			dirty_discard(op, ds);
-		op_note_kill(op, &ds->tree.root);
-		ds->tree.root = (struct tree_root){0};
-		__atomic_store_n(&ds->generation, UINT64_MAX, __ATOMIC_RELEASE);
-		dataset_remove(ds);
-		os_rwlock_unlock(&ds->lock);
-		dataset_put(ds); /* the tables' reference */
-	}
-	return 0;
+	if (rc == 0)
+		destroy(op, a);
+	unlock_all(a);
+	for (size_t i = 0; i < a->nr && rc == 0; i++)
+		dataset_put(a->list[i]); /* the tables' reference */
+	return rc;
 }
 
 int dataset_destroy(struct dataset *ds, unsigned flags)
@@ -192,6 +233,10 @@ int dataset_destroy(struct dataset *ds, unsigned flags)
 			pool_want_purge(a.recount[i]);
 		dataset_put(a.recount[i]);
 	}
+	/* its blocks are wanted back */
+	if (rc == 0 && !ds->pool->options.no_background && !ds->pool->replay.on)
+		txg_kick(ds->pool);
+	free(a.locked);
 	free(a.recount);
 	free(a.list);
 	return rc;

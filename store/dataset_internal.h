@@ -43,8 +43,7 @@ struct dataset {
 	struct dataset_properties properties;
 	bool dirty; /* in the open group's list */
 	struct list dirty_link;
-	uint64_t
-		changed_in; /* sequence number of the last group it changed in */
+	uint64_t changed_lsn; /* its last log record: what fsync waits for */
 
 	/* under pool->names */
 	char name[DATASET_NAME_MAX + 1];

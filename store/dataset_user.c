@@ -101,6 +101,7 @@ static int user_body(struct op *op, void *arg)
 	} else {
 		btree_del(op, &op->pool->root_tree, &key);
 	}
+	ilog_user(op, a->ds, a->name, a->value);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "store/extent_map.h"
+#include "store/ilog.h"
 #include "store/space_map.h"
 #include "store/txg.h"
 
@@ -139,8 +140,8 @@ void dirty_insert(struct op *op, struct dataset *ds, struct dirty_record *d,
 	btree_own(op, &ds->tree, &key);
 }
 
-void dirty_merge(struct dataset *ds, struct dirty_record *d, size_t from,
-		 const void *src, size_t len)
+void dirty_merge(struct op *op, struct dataset *ds, struct dirty_record *d,
+		 size_t from, const void *src, size_t len)
 {
 	struct dirty_cache *c = ds->cache;
 
@@ -149,6 +150,8 @@ void dirty_merge(struct dataset *ds, struct dirty_record *d, size_t from,
 		memcpy(d->data + from, src, len);
 	else
 		memset(d->data + from, 0, len);
+	ilog_bytes(op, ds, d->ino, (d->recno << d->record_shift) + from, src,
+		   (uint32_t)len);
 	d->version = ++c->serial;
 	list_del(&d->lru);
 	list_add_tail(&c->lru, &d->lru);

@@ -88,8 +88,8 @@ void dirty_count(const struct dataset *ds, struct inode *inode);
 void dirty_insert(struct op *op, struct dataset *ds, struct dirty_record *d,
 		  const struct inode *inode, uint64_t recno, bool present);
 /** @src NULL: zeros. */
-void dirty_merge(struct dataset *ds, struct dirty_record *d, size_t from,
-		 const void *src, size_t len);
+void dirty_merge(struct op *op, struct dataset *ds, struct dirty_record *d,
+		 size_t from, const void *src, size_t len);
 /** Forget the record, if there is one; its item is the caller's. */
 void dirty_drop(struct dataset *ds, uint64_t ino, uint64_t recno);
 

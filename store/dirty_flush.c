@@ -58,7 +58,10 @@ static void dirty_store(struct op *op, struct dataset *ds,
 	if (e.nr_blocks < nr_run)
 		space_map_unalloc(pool_space(ds->pool), d->run + e.nr_blocks,
 				  nr_run - e.nr_blocks);
+	/* replay has the bytes from the log records before */
+	op->sealing = true;
 	extent_set(op, ds, &inode, d->recno, &old, &e);
+	op->sealing = false;
 	inode_put(op, ds, &inode);
 	if (e.nr_blocks)
 		dirty_recent_keep(ds->cache, d, &e);

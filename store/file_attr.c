@@ -4,14 +4,14 @@
  */
 #include "store/file_internal.h"
 
-#include "store/txg.h"
+#include "store/ilog.h"
 
 struct attr_arg {
 	uint64_t ino;
 	unsigned mask;
 	const struct file_attr *attr;
-	struct inode inode;  /* out */
-	uint64_t changed_in; /* out */
+	struct inode inode; /* out */
+	uint64_t lsn;	    /* out */
 };
 
 static int getattr_body(struct op *op, struct dataset *ds, void *arg)
@@ -113,7 +113,7 @@ static int fsync_body(struct op *op, struct dataset *ds, void *arg)
 
 	/* a file that is gone has nothing to lose */
 	(void)op;
-	a->changed_in = ds->changed_in;
+	a->lsn = ds->changed_lsn;
 	return 0;
 }
 
@@ -125,5 +125,5 @@ int file_fsync(struct dataset *ds, uint64_t ino)
 	if (ds->snapshot)
 		return 0;
 	rc = op_read(ds, fsync_body, &a);
-	return rc ? rc : txg_sync_group(ds->pool, a.changed_in);
+	return rc ? rc : ilog_sync(ds->pool, a.lsn);
 }

@@ -210,5 +210,5 @@ void file_edge_apply(struct op *op, struct dataset *ds,
 		dirty_insert(op, ds, edge->dirty, inode, edge->recno,
 			     edge->now.present);
 	}
-	dirty_merge(ds, edge->dirty, edge->from, edge->src, edge->len);
+	dirty_merge(op, ds, edge->dirty, edge->from, edge->src, edge->len);
 }

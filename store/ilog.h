@@ -36,6 +36,7 @@
 #define DBS_STORE_ILOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "store/op.h"
@@ -115,12 +116,13 @@ bool ilog_needs_commit(struct pool *pool);
 
 /* -- commit (txg.c) ------------------------------------------------------- */
 
-/** Group @seq was sealed: what gathers from now on is the next one's. */
-void ilog_sealed(struct pool *pool, uint64_t seq);
+/** A group was sealed: what gathers from now on is the next one's. */
+void ilog_sealed(struct pool *pool);
 /** Say in @sb where replay starts once @sb is there (L5). */
 void ilog_commit_begin(struct pool *pool, uint64_t seq, struct superblock *sb);
-/** The superblock is flushed, or (@ok false) the pool failed. */
-void ilog_commit_end(struct pool *pool, uint64_t seq, bool ok);
+/** The superblock is flushed, or (@ok false) the pool failed, maybe before
+ * ilog_commit_begin(). */
+void ilog_commit_end(struct pool *pool, bool ok);
 
 struct ilog_stat {
 	uint64_t ring;	     /* bytes */

@@ -19,14 +19,19 @@ struct ilog_record {
 	struct list link; /* in ilog->gathered, by rising lsn; under lock */
 	uint64_t lsn;
 	uint64_t group; /* sequence number of its group */
+	uint64_t txg;
 	uint32_t len, cap;
 	uint32_t dataset; /* that the last ILOG_DATASET named */
 	uint32_t nr_data; /* blocks of data that its runs have */
 	bool queued;
 	bool done;	/* complete; under lock */
 	bool lost;	/* a part found no memory */
-	uint8_t *bytes; /* the first are a struct ilog_record_header */
+	uint8_t *bytes; /* without the header */
+	uint8_t inline_bytes[];
 };
+
+/** Free a log record that is in no list. */
+void ilog_record_discard(struct ilog_record *r);
 
 /* Where a batch starts and what precedes it. */
 struct ilog_mark {
@@ -48,6 +53,8 @@ struct ilog {
 	uint64_t next_lsn;	/* from 1 */
 	uint64_t durable;	/* all log records up to it are */
 	bool busy;		/* somebody writes a batch, or L5 */
+	bool held;		/* busy is the committer's */
+	uint32_t waiting;	/* in ilog_sync() */
 	bool active;		/* a superblock with epoch is on disk */
 	struct ilog_mark next;	/* batch to be written */
 	struct ilog_mark first; /* first batch of group first_group */

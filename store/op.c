@@ -47,6 +47,18 @@ static int reserve_nodes(struct op *op, uint32_t nr)
 	return rc;
 }
 
+/* Give back what was reserved and not used. */
+static void unreserve_nodes(struct op *op)
+{
+	uint32_t left = op->nr_reserved - op->nr_used;
+
+	if (left) {
+		node_cache_unreserve(op->pool->nc, left);
+		space_map_unreserve_nodes(op->pool->sm, left);
+	}
+	op->nr_reserved = op->nr_used = 0;
+}
+
 /* Write path 4 of 9; next: write_body(), under the locks */
 int op_begin(struct op *op, struct pool *pool, uint32_t nr_puts, unsigned flags)
 {
@@ -70,6 +82,11 @@ int op_begin(struct op *op, struct pool *pool, uint32_t nr_puts, unsigned flags)
 	if (rc)
 		return rc;
 	rc = reserve_nodes(op, op->nr_splits + NODE_LEVEL_MAX);
+	if (rc == 0 && !(flags & OP_COMMITTER)) {
+		rc = ilog_record_new(op);
+		if (rc)
+			unreserve_nodes(op);
+	}
 	if (rc)
 		txg_unreserve_notes(pool, op->nr_notes);
 	return rc;
@@ -127,8 +144,6 @@ int op_touch(struct op *op, struct node *n, bool owned)
 
 void op_end(struct op *op)
 {
-	uint32_t left = op->nr_reserved - op->nr_used;
-
 	drop_pins(op);
 	free(op->pins);
 	free(op->touched);
@@ -136,12 +151,9 @@ void op_end(struct op *op)
 	op->cap_pins = op->cap_touched = 0;
 	if (op->flags & OP_READ)
 		return;
-	if (left) {
-		node_cache_unreserve(op->pool->nc, left);
-		space_map_unreserve_nodes(op->pool->sm, left);
-	}
+	ilog_record_free(op);
+	unreserve_nodes(op);
 	txg_unreserve_notes(op->pool, op->nr_notes);
-	op->nr_reserved = op->nr_used = 0;
 	op->nr_notes = 0;
 }
 
@@ -161,6 +173,7 @@ void op_enter(struct op *op)
 
 void op_leave(struct op *op)
 {
+	ilog_record_end(op);
 	os_rwlock_unlock(&op->pool->txg.hold);
 	op->group = NULL;
 	op->ready = false;
@@ -240,6 +253,8 @@ int op_ready(struct op *op)
 	if (op->nr_reserved - op->nr_used < op->nr_shadows + op->nr_splits)
 		return -EAGAIN;
 	op->ready = true;
+	if (!(op->flags & OP_COMMITTER))
+		ilog_record_begin(op);
 	return 0;
 }
 
@@ -295,6 +310,7 @@ struct note *op_note(struct op *op, enum note_kind kind, uint64_t first,
 void op_claim(struct op *op, uint64_t first, uint32_t nr)
 {
 	dbs_assert(op->ready);
+	op->claimed = first;
 	op_note(op, NOTE_CLAIM, first, nr);
 }
 

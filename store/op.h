@@ -43,6 +43,7 @@
 #include <stdint.h>
 
 struct dataset;
+struct ilog_record;
 struct node;
 struct pool;
 struct tree_root;
@@ -74,6 +75,12 @@ struct op {
 	uint32_t nr_splits;   /* bound that op_begin() was told */
 	uint32_t nr_notes;    /* room for notes reserved in the group */
 	bool ready;	      /* op_ready() returned 0: applying */
+	/* what the intent log gets (ilog.h) */
+	struct ilog_record *record; /* NULL: nothing, or it is the log's now */
+	uint64_t lsn;		    /* its number, once ready */
+	uint64_t claimed;	    /* run that op_claim() was last told of */
+	bool sealing;  /* extents' bytes are what was logged, not on disk */
+	bool unlogged; /* changes of trees follow from another part */
 };
 
 /**

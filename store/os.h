@@ -5,8 +5,9 @@
  * Below: pthreads and clock_gettime (os.c).  Above: all of store/.
  *
  * Nothing else in store/ may call pthread_*, clock_*, sleep or rand.  A test
- * build can link another os.c (a seeded scheduler under virtual time) and the
- * whole store then runs deterministically in one process.
+ * build can link another os.c (a seeded scheduler under virtual time: see
+ * tests/sim/), with types of its own in OS_TYPES_HEADER, and the whole store
+ * then runs deterministically in one process.
  *
  * Invariants:
  *  O1  locking cannot fail: a failing primitive is a bug in the caller and
@@ -18,11 +19,15 @@
 #ifndef DBS_STORE_OS_H
 #define DBS_STORE_OS_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
+
+#ifdef OS_TYPES_HEADER
+#include OS_TYPES_HEADER
+#else
+#include <pthread.h>
 
 struct os_mutex {
 	pthread_mutex_t m;
@@ -37,6 +42,7 @@ struct os_thread {
 	pthread_t t;
 	bool running;
 };
+#endif
 
 void os_mutex_init(struct os_mutex *m);
 void os_mutex_release(struct os_mutex *m);

@@ -103,6 +103,7 @@ void pool_free(struct pool *pool)
 	if (pool->txg.open)
 		txg_drop_datasets(pool);
 	dataset_free_all(pool);
+	ilog_free(pool);
 	txg_release(pool);
 	node_cache_free(pool->nc);
 	space_map_free(pool->sm);
@@ -141,12 +142,12 @@ int pool_open_on(struct blkdev *dev, const struct pool_options *options,
 	rc = dataset_load_all(pool, error);
 	if (rc == 0)
 		rc = reaper_open(pool);
+	if (rc == 0 && !pool->read_only)
+		rc = ilog_new(pool);
 	if (rc) {
 		pool_free(pool);
 		return rc;
 	}
-	/* log records of earlier lives can never be taken for this one's */
-	pool->sb->ilog_epoch = le64_of(le64_get(pool->sb->ilog_epoch) + 1);
 	pool->sb->flags = le32_of(0);
 	if (!pool->read_only && !pool->options.no_background) {
 		rc = txg_start(pool);
@@ -202,6 +203,16 @@ int pool_open(const char *path, const struct pool_options *options,
 		blkdev_close(dev);
 	}
 	return rc;
+}
+
+struct timespec pool_time(const struct pool *pool)
+{
+	return pool->replay.on ? pool->replay.now : os_time_now();
+}
+
+uint64_t pool_sealed(const struct pool *pool, uint64_t sealed)
+{
+	return pool->replay.on ? pool->replay.sealed : sealed;
 }
 
 int pool_sync(struct pool *pool)

@@ -11,6 +11,7 @@
 #include "store/btree.h"
 #include "store/dataset_internal.h"
 #include "store/format.h"
+#include "store/ilog.h"
 #include "store/node_cache.h"
 #include "store/os.h"
 #include "store/pool.h"
@@ -185,6 +186,9 @@ uint64_t txg_seal_births(struct op *op);
 int txg_throttle(struct pool *pool);
 /** Frames are short: commit, or wait a moment for others' ops to end. */
 int txg_wait_for_room(struct pool *pool);
+/** The last txg that is on disk; the pool's error, or 0. */
+uint64_t txg_committed(struct pool *pool);
+int txg_error(struct pool *pool);
 /** Is there anything that a commit would write? */
 bool txg_anything_open(struct pool *pool);
 /** Make the space map cover @nr_blocks, between two commits, and commit. */
@@ -253,6 +257,10 @@ int pool_wait_space(void *pool);
 
 /* -- pool.c --------------------------------------------------------------- */
 
+/** The time that what is done now gets: replay's, or the clock's. */
+struct timespec pool_time(const struct pool *pool);
+/** The number that a log record, or else this snapshot ..., says for @sealed. */
+uint64_t pool_sealed(const struct pool *pool, uint64_t sealed);
 /** A pool object for @sb on @dev, nothing loaded yet. */
 int pool_new(struct blkdev *dev, const struct superblock *sb,
 	     const struct pool_options *options, struct pool **pool);

@@ -70,7 +70,8 @@ void pool_want_purge(struct dataset *ds)
 {
 	struct pool *pool = ds->pool;
 
-	if (pool->read_only)
+	/* after replay all that is left is found anyway */
+	if (pool->read_only || pool->replay.on)
 		return;
 	if (pool->options.no_background) {
 		work_on(ds);

@@ -170,9 +170,10 @@ int txg_throttle(struct pool *pool)
 	nr = t->open->nr_notes;
 	os_mutex_unlock(&t->open->lock);
 	os_rwlock_unlock(&t->hold);
-	if (nr >= NOTES_HARD)
+	if (nr >= NOTES_HARD || ilog_needs_commit(pool))
 		return txg_sync(pool);
-	if (nr >= NOTES_SOFT && !pool->options.no_background)
+	if ((nr >= NOTES_SOFT || ilog_wants_commit(pool)) &&
+	    !pool->options.no_background)
 		txg_kick(pool);
 	return 0;
 }
@@ -225,17 +226,20 @@ int txg_wait_for_room(struct pool *pool)
 	return empty ? 0 : txg_sync(pool);
 }
 
-int txg_sync_group(struct pool *pool, uint64_t seq)
+uint64_t txg_committed(struct pool *pool)
 {
 	struct txg_state *t = &pool->txg;
-	int rc;
+	uint64_t txg;
 
-	if (pool->read_only)
-		return 0;
 	os_mutex_lock(&t->lock);
-	rc = t->error ? t->error : wait_committed_locked(pool, seq);
+	txg = t->committed_txg;
 	os_mutex_unlock(&t->lock);
-	return rc;
+	return txg;
+}
+
+int txg_error(struct pool *pool)
+{
+	return __atomic_load_n(&pool->txg.error, __ATOMIC_ACQUIRE);
 }
 
 void pool_fail(struct pool *pool, int error, const char *what)
@@ -367,6 +371,12 @@ static int seal(struct pool *pool, struct op *op)
 
 	if (!fresh)
 		return -ENOMEM;
+	/* partial records that are stored now are logged like any op */
+	rc = ilog_record_new(op);
+	if (rc) {
+		group_free(pool, fresh);
+		return rc;
+	}
 	for (;;) {
 		os_rwlock_wrlock(&t->hold);
 		op->group = t->open;
@@ -384,7 +394,10 @@ static int seal(struct pool *pool, struct op *op)
 			return rc;
 		}
 	}
+	ilog_record_begin(op);
 	store_datasets(op, t->open);
+	ilog_record_end(op);
+	ilog_sealed(pool);
 	txg = op->txg;
 	pool->sb->h.txg = le64_of(txg);
 	pool->sb->root_tree = tree_root_store(&pool->root_tree.root);
@@ -446,6 +459,7 @@ static int write_group(struct pool *pool, struct txg_group *g)
 		rc = blkdev_flush(pool->dev);
 	}
 	if (rc == 0) {
+		ilog_commit_begin(pool, g->seq, pool->sb);
 		what = "writing a superblock";
 		pool->sb->commit_seq = le64_of(++pool->commit_seq);
 		pool->sb->committed_sec =
@@ -460,6 +474,7 @@ static int write_group(struct pool *pool, struct txg_group *g)
 out:
 	if (rc)
 		pool_fail(pool, rc, what);
+	ilog_commit_end(pool, rc == 0);
 	return rc;
 }
 

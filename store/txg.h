@@ -48,9 +48,6 @@ bool txg_deferred_read(struct pool *pool, uint64_t first, void *buf,
 /** Wait until all that was applied before is committed.  Errors: -EIO,
  * -EROFS the pool failed. */
 int txg_sync(struct pool *pool);
-/** The same, but nothing to do when group @seq (dataset.changed_in) is on
- * disk already. */
-int txg_sync_group(struct pool *pool, uint64_t seq);
 /** Ask for a commit soon, without waiting. */
 void txg_kick(struct pool *pool);
 
