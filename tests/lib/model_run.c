@@ -67,7 +67,7 @@ bool run_expect(struct model_run *run, int rc, int want)
 
 /* -- states ---------------------------------------------------------------- */
 
-static void keep_state(struct model_run *run)
+void run_keep(struct model_run *run)
 {
 	if (run->nr_states == run->cap_states) {
 		run->cap_states = run->cap_states ? 2 * run->cap_states : 64;
@@ -103,7 +103,7 @@ static void durable_from(struct model_run *run, size_t at)
 /* The step's own state counts too, whether it is kept by now or not. */
 void run_durable(struct model_run *run)
 {
-	keep_state(run);
+	run_keep(run);
 	durable_from(run, run->nr_states - 1);
 }
 
@@ -113,7 +113,7 @@ void run_durable_root(struct model_run *run, uint32_t id)
 	const struct model_root *r;
 	size_t at;
 
-	keep_state(run);
+	run_keep(run);
 	for (at = run->nr_states - 1; at > run->durable; at--) {
 		r = model_find(&run->states[at - 1], id);
 		if (!r || !model_tree_same(r->tree, tree))
@@ -257,7 +257,7 @@ void model_run_step(struct model_run *run)
 		pick_op(run, run_data_ops)(run);
 	else
 		pick_op(run, run_name_ops)(run);
-	keep_state(run);
+	run_keep(run);
 }
 
 void model_run_sync(struct model_run *run)
@@ -320,7 +320,7 @@ void model_run_reopen(struct model_run *run, bool crash)
 	/* a close purges what has no name, a crash lets the next open do it */
 	run_close_handles(run, 0);
 	if (!crash) {
-		keep_state(run);
+		run_keep(run);
 		run->durable = run->nr_states - 1;
 	}
 	run->pool = run->o.reopen(run->o.arg, run->pool, crash);
@@ -356,7 +356,7 @@ void model_run_init(struct model_run *run, struct pool *pool,
 	run->buf = malloc(BUF_SIZE);
 	if (!run->buf)
 		abort();
-	keep_state(run);
+	run_keep(run);
 }
 
 void model_run_release(struct model_run *run)

@@ -21,6 +21,8 @@ bool run_expect(struct model_run *run, int rc, int want);
 bool run_faulted(struct model_run *run, int rc);
 /** Around the test's own calls (model_run_options.quiet). */
 void run_quiet(struct model_run *run, bool on);
+/** Keep the model's state as it is now. */
+void run_keep(struct model_run *run);
 /** All that was done so far is durable once the step's state is kept. */
 void run_durable(struct model_run *run);
 /** The same for all that was done to dataset @id, and so for what came before
