@@ -153,6 +153,9 @@ uint64_t model_data_next(const struct model_inode *in, uint64_t offset);
  */
 bool model_compare(const struct model_state *s, struct pool *pool, char *why,
 		   size_t cap);
+/** The same, but @pool may hold datasets that @s does not name. */
+bool model_compare_named(const struct model_state *s, struct pool *pool,
+			 char *why, size_t cap);
 /** The same for one root's tree. */
 bool model_compare_tree(const struct model_tree *t, struct dataset *ds,
 			char *why, size_t cap);

@@ -416,7 +416,14 @@ static bool compare_list(const struct model_state *s, struct pool *pool,
 bool model_compare(const struct model_state *s, struct pool *pool, char *why,
 		   size_t cap)
 {
-	bool same = compare_list(s, pool, 0, why, cap);
+	return compare_list(s, pool, 0, why, cap) &&
+	       model_compare_named(s, pool, why, cap);
+}
+
+bool model_compare_named(const struct model_state *s, struct pool *pool,
+			 char *why, size_t cap)
+{
+	bool same = true;
 
 	for (size_t i = 0; same && i < s->nr; i++)
 		if (!s->roots[i].parent)

@@ -22,6 +22,7 @@
 
 struct model_run_options {
 	uint64_t seed;
+	const char *prefix;  /* of names of datasets; NULL: none */
 	unsigned max_roots;  /* datasets and snapshots together */
 	unsigned max_inodes; /* in a dataset */
 	uint64_t max_file;   /* usual file sizes; sparse ones go beyond */

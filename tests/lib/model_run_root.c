@@ -23,7 +23,8 @@ static void pick_name(struct model_run *run, char kind, char *name, size_t cap)
 				   ? (unsigned)rnd_below(&run->rnd, run->serial)
 				   : run->serial++;
 
-	snprintf(name, cap, "%c%u", kind, n);
+	snprintf(name, cap, "%s%c%u", run->o.prefix ? run->o.prefix : "", kind,
+		 n);
 }
 
 static struct dataset *open_snapshot(struct model_run *run,
