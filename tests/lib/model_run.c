@@ -290,8 +290,10 @@ void model_run_verify_one(struct model_run *run)
 	if (!r)
 		return;
 	ds = run_open(run, r->id);
+	run_quiet(run, true);
 	if (!model_compare_tree(r->tree, ds, why, sizeof(why)))
 		run_fail(run, "the pool differs: %s", why);
+	run_quiet(run, false);
 	dataset_put(ds);
 }
 
