@@ -37,6 +37,12 @@ void check_report(struct check *c, const char *fmt, ...)
 	c->options->report(c->options->arg, text);
 }
 
+void check_incomplete(struct check *c)
+{
+	c->incomplete = true;
+	c->damaged[c->part] = true;
+}
+
 void check_progress(struct check *c, uint64_t nr)
 {
 	uint64_t total = c->nr_blocks - le64_get(c->sb.nr_free);
@@ -89,10 +95,11 @@ static void check_rings(struct check *c)
 	}
 }
 
-static void check_release(struct check *c)
+void check_release(struct check *c)
 {
 	check_counts_release(c);
 	idmap_release(&c->roots);
+	free(c->space_nodes);
 	free(c->datasets);
 	free(c->dead);
 	for (unsigned i = 0; i < NODE_LEVEL_MAX; i++)
@@ -101,10 +108,15 @@ static void check_release(struct check *c)
 	free(c->plain);
 }
 
-static int check_init(struct check *c)
+int check_init(struct check *c)
 {
-	int rc = check_counts_init(c);
+	int rc;
 
+	c->pool_id = le64_get(c->sb.h.pool_id);
+	c->nr_blocks = le64_get(c->sb.nr_blocks);
+	c->txg = le64_get(c->sb.h.txg);
+	c->hash_seed = le64_get(c->sb.hash_seed);
+	rc = check_counts_init(c);
 	if (rc)
 		return rc;
 	idmap_init(&c->roots, sizeof(struct tree_totals));
@@ -118,19 +130,29 @@ static int check_init(struct check *c)
 	return c->record && c->plain ? 0 : -ENOMEM;
 }
 
-static int check_all(struct check *c)
+int check_walk_all(struct check *c, bool live_only)
 {
 	int rc;
 
-	check_rings(c);
 	check_counts_fixed(c);
 	rc = check_pool_trees(c);
 	for (size_t i = 0; i < c->nr_datasets && rc == 0; i++)
 		rc = check_dataset(c, &c->datasets[i]);
-	if (rc == 0)
+	if (rc == 0 && !live_only)
 		rc = check_dead_trees(c);
+	return rc;
+}
+
+static int check_all(struct check *c, struct store_error *error)
+{
+	int rc;
+
+	check_rings(c);
+	rc = check_walk_all(c, false);
 	if (rc == 0)
 		rc = check_space(c);
+	if (rc == 0 && c->options->repair)
+		rc = check_repair(c, error);
 	return rc;
 }
 
@@ -138,25 +160,25 @@ int check_run(struct blkdev *dev, const struct check_options *options,
 	      struct check_result *result, struct store_error *error)
 {
 	static const struct check_options none;
+	struct store_error why = {""};
 	struct check c = {
 		.dev = dev,
 		.options = options ? options : &none,
 		.result = result,
 	};
+	bool writes = c.options->repair && !c.options->dry_run;
 	int rc;
 
 	memset(result, 0, sizeof(*result));
-	rc = superblock_read(dev, &c.sb, true, error);
+	rc = superblock_read(dev, &c.sb, !writes, error);
 	if (rc)
 		return rc;
-	c.pool_id = le64_get(c.sb.h.pool_id);
-	c.nr_blocks = le64_get(c.sb.nr_blocks);
-	c.txg = le64_get(c.sb.h.txg);
-	c.hash_seed = le64_get(c.sb.hash_seed);
 	rc = check_init(&c);
 	if (rc == 0)
-		rc = check_all(&c);
-	if (rc)
+		rc = check_all(&c, &why);
+	if (rc && *why.text)
+		store_error_set(error, "%s", why.text);
+	else if (rc)
 		store_error_set(error,
 				"the check of '%s' could not be finished: %s",
 				dev->name, strerror(-rc));
@@ -167,10 +189,12 @@ int check_run(struct blkdev *dev, const struct check_options *options,
 int check_pool(const char *path, const struct check_options *options,
 	       struct check_result *result, struct store_error *error)
 {
+	bool writes = options && options->repair && !options->dry_run;
 	struct blkdev *dev;
 	int owner = 0, rc;
 
-	rc = blkdev_file_open(path, BLKDEV_READ_ONLY, &dev, &owner);
+	rc = blkdev_file_open(path, writes ? 0 : BLKDEV_READ_ONLY, &dev,
+			      &owner);
 	if (rc == -EBUSY && owner)
 		store_error_set(
 			error,

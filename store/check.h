@@ -13,13 +13,39 @@
 #include "store/blkdev.h"
 #include "store/pool.h"
 
+/* What a repair of the space map changes, or would change. */
+struct check_repair {
+	uint64_t nr_regions; /* whose counts are written anew */
+	uint64_t nr_claimed; /* blocks in use that counted as free */
+	uint64_t nr_freed;   /* blocks that nothing uses, and that counted */
+	uint64_t nr_changed; /* other counts that become right */
+	uint64_t nr_unknown; /* blocks whose counts could not be read */
+	uint64_t nr_large;   /* counts in the space tree, if that is rebuilt */
+	uint64_t nr_dead;    /* destroyed trees given back at once */
+	bool space_tree;     /* it is rebuilt */
+};
+
 struct check_options {
 	bool data; /* also read every record and verify its checksum */
 	/* called with each finding, one sentence; may be NULL */
 	void (*report)(void *arg, const char *text);
 	/* called now and then with blocks done and blocks in use; or NULL */
 	void (*progress)(void *arg, uint64_t done, uint64_t total);
+	/*
+	 * NULL: change nothing.  Else called when the space map is not what
+	 * the trees say and can be rebuilt from them without guessing; true:
+	 * do it.  With dry_run it is not done whatever the answer.
+	 */
+	bool (*repair)(void *arg, const struct check_repair *plan);
+	bool dry_run;
 	void *arg;
+};
+
+enum check_repaired {
+	CHECK_REPAIR_NONE,     /* not asked for, or nothing to be done */
+	CHECK_REPAIR_REFUSED,  /* it would be a guess: see why */
+	CHECK_REPAIR_DECLINED, /* dry_run, or the callback said no */
+	CHECK_REPAIR_DONE,
 };
 
 struct check_result {
@@ -28,12 +54,18 @@ struct check_result {
 	uint64_t blocks_used;	/* as recomputed */
 	uint64_t blocks_leaked; /* counted, but nothing uses them */
 	uint64_t shared_blocks; /* with a count over 1 */
+	enum check_repaired repaired;
+	char why[256];	  /* it was refused */
+	uint64_t nr_left; /* findings of a check after the repair */
 };
 
 /**
  * Check the pool on @dev, which must not be open elsewhere.
  * Returns 0 when the check could run, whatever it found.
  * Memory: one byte a block while it runs, and large counts.
+ *
+ * A repair writes only what the last superblock does not reach, and then a
+ * superblock: a crash leaves the pool as it was or repaired.
  */
 int check_run(struct blkdev *dev, const struct check_options *options,
 	      struct check_result *result, struct store_error *error);

@@ -73,6 +73,9 @@ int check_extent(struct check *c, const struct node_item *it, bool first,
 	if (!first)
 		return 0;
 	rc = check_count_run(c, blkno, nr, &is_new, bad);
+	/* whose they are is anybody's guess */
+	if (*bad)
+		c->damaged[c->part] = true;
 	if (rc || *bad)
 		return rc;
 	*bad = extent_problem(c, e, recordsize);

@@ -68,14 +68,24 @@ struct check_dead {
 	struct dead_item item;
 };
 
+/* What is being walked: a repair can do without some of it. */
+enum check_part {
+	CHECK_TREES, /* the root tree, datasets; what lies at fixed places */
+	CHECK_SPACE_TREE, /* large counts, names of dead trees */
+	CHECK_DEAD_TREES,
+	CHECK_PARTS,
+};
+
 struct check {
 	struct blkdev *dev;
 	const struct check_options *options;
 	struct check_result *result;
 	struct superblock sb;
 	uint64_t pool_id, nr_blocks, txg, hash_seed;
+	enum check_part part;
 	bool incomplete; /* not all could be walked: counts may be too low */
-	uint64_t done;	 /* blocks accounted for, for progress */
+	bool damaged[CHECK_PARTS]; /* the same, where */
+	uint64_t done;		   /* blocks accounted for, for progress */
 	uint64_t next_progress;
 
 	uint8_t *state;	       /* one a block, see check_space.c */
@@ -83,6 +93,8 @@ struct check {
 	struct idmap large;    /* struct check_count: of runs */
 	struct idmap overflow; /* struct check_count: in the space tree */
 	struct idmap roots;    /* struct tree_totals: of roots walked */
+	uint64_t *space_nodes; /* blocks of the space tree's nodes */
+	size_t nr_space_nodes;
 
 	struct check_dataset *datasets; /* by id */
 	size_t nr_datasets;
@@ -98,6 +110,8 @@ struct check {
 /** One finding: a sentence, lower case, no full stop. */
 void check_report(struct check *c, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+/** Something could not be counted, in the part that is being walked. */
+void check_incomplete(struct check *c);
 /** @nr more blocks are accounted for. */
 void check_progress(struct check *c, uint64_t nr);
 /** "is unreadable: ..." for an errno of a read or verify. */
@@ -120,6 +134,16 @@ int check_count_run(struct check *c, uint64_t blkno, uint32_t nr, bool *first,
 		    const char **bad);
 /** Compare with what the space map says. */
 int check_space(struct check *c);
+/** What block @b's count should be. */
+uint64_t check_count_wanted(const struct check *c, uint64_t b);
+/** Read the slot that @e names to @page and see that it is what it means. */
+int check_read_slot(struct check *c, const struct space_entry *e,
+		    uint64_t first_slot, uint32_t type, void *page);
+/** A region's counts as they are before they were ever written. */
+void check_region_unwritten(const struct check *c, uint64_t r,
+			    struct space_region *s);
+/** Take block @b, which nothing uses, for a node; or (@use false) give it up. */
+int check_count_new_node(struct check *c, uint64_t b, bool use);
 
 /* -- check_tree.c: one tree ----------------------------------------------- */
 
@@ -155,6 +179,19 @@ void extent_sum_add(struct extent_sum *sum, const struct key *key,
 
 int check_pool_trees(struct check *c);
 int check_dead_trees(struct check *c);
+
+/* -- check_repair.c ------------------------------------------------------- */
+
+/** Rebuild the space map, if options->repair wants it; @c: all was walked. */
+int check_repair(struct check *c, struct store_error *error);
+
+/* -- check.c: a walk ------------------------------------------------------ */
+
+/** Set up @c for the superblock in c->sb, and walk all trees; with @live_only
+ * all that is not dead. */
+int check_init(struct check *c);
+void check_release(struct check *c);
+int check_walk_all(struct check *c, bool live_only);
 
 /* -- check_fs.c: a dataset's files ---------------------------------------- */
 

@@ -56,7 +56,7 @@ static int dataset_found(struct check *c, const struct node_item *it)
 			     "the item of dataset %llu is malformed; its tree "
 			     "was not walked",
 			     ULL(it->key.ino));
-		c->incomplete = true;
+		check_incomplete(c);
 		return 0;
 	}
 	if (it->key.ino == 0 || it->key.ino > ID_MAX ||
@@ -223,7 +223,7 @@ static int dead_found(struct check *c, const struct node_item *it)
 	if (it->len != sizeof(d->item)) {
 		check_report(c, "%s: dead tree %llu is malformed", SPACE_TREE,
 			     ULL(it->key.offset));
-		c->incomplete = true;
+		check_incomplete(c);
 		return 0;
 	}
 	d = array_add(c->dead, c->nr_dead, sizeof(*d));
@@ -249,15 +249,31 @@ static int space_item(struct walk *w, const struct node_item *it, bool first)
 	return 0;
 }
 
+/* All nodes that were met so far are the space tree's. */
+static int keep_space_nodes(struct check *c)
+{
+	c->space_nodes = calloc(c->nodes.nr + 1, sizeof(*c->space_nodes));
+	if (!c->space_nodes)
+		return -ENOMEM;
+	for (const struct check_node *n = NULL;
+	     (n = idmap_next(&c->nodes, n)) != NULL;)
+		c->space_nodes[c->nr_space_nodes++] = n->blkno;
+	return 0;
+}
+
 int check_pool_trees(struct check *c)
 {
 	struct walk w = {
 		.c = c, .label = SPACE_TREE, .count = true, .item = space_item};
 	int rc;
 
+	c->part = CHECK_SPACE_TREE;
 	rc = check_walk(&w, &c->sb.space_tree);
+	if (rc == 0)
+		rc = keep_space_nodes(c);
 	if (rc)
 		return rc;
+	c->part = CHECK_TREES;
 	w = (struct walk){
 		.c = c, .label = ROOT_TREE, .count = true, .item = root_item};
 	rc = check_walk(&w, &c->sb.root_tree);
@@ -297,6 +313,7 @@ static bool skip_all(struct walk *w, const struct extent_sum *sum, uint64_t txg)
 
 int check_dead_trees(struct check *c)
 {
+	c->part = CHECK_DEAD_TREES;
 	for (size_t i = 0; i < c->nr_dead; i++) {
 		char label[48];
 		struct walk w = {.c = c,

@@ -70,12 +70,14 @@ static void fix(struct check *c, uint64_t first, uint64_t nr, const char *what)
 	if (first >= c->nr_blocks || nr > c->nr_blocks - first) {
 		check_report(c, "%s: blocks [%llu, %llu) are not in the pool",
 			     what, ULL(first), ULL(first + nr));
+		check_incomplete(c);
 		return;
 	}
 	for (uint64_t b = first; b < first + nr; b++) {
 		if (c->state[b] != STATE_FREE) {
 			check_report(c, "%s: block %llu is also %s", what,
 				     ULL(b), state_name(c->state[b]));
+			check_incomplete(c);
 			return;
 		}
 		c->state[b] = STATE_FIXED;
@@ -198,8 +200,7 @@ int check_count_run(struct check *c, uint64_t blkno, uint32_t nr, bool *first,
 	return 0;
 }
 
-/* What block @b's count should be. */
-static uint64_t count_wanted(const struct check *c, uint64_t b)
+uint64_t check_count_wanted(const struct check *c, uint64_t b)
 {
 	uint8_t state = c->state[b];
 
@@ -216,6 +217,22 @@ static uint64_t count_wanted(const struct check *c, uint64_t b)
 	default:
 		return state - STATE_RUN + 1u;
 	}
+}
+
+int check_count_new_node(struct check *c, uint64_t b, bool use)
+{
+	struct check_node *n;
+
+	if (!use) {
+		c->state[b] = STATE_FREE;
+		return 0;
+	}
+	n = idmap_add(&c->nodes, b, NULL);
+	if (!n)
+		return -ENOMEM;
+	*n = (struct check_node){.blkno = b, .count = 1};
+	c->state[b] = STATE_NODE;
+	return 0;
 }
 
 /* ---- comparing ---------------------------------------------------------- */
@@ -304,7 +321,7 @@ static void compare_region(struct check *c, uint64_t r,
 			continue;
 		}
 		got = count_stored(c, b, s->count[i]);
-		want = count_wanted(c, b);
+		want = check_count_wanted(c, b);
 		c->result->blocks_used += want > 0;
 		c->result->shared_blocks += want > 1;
 		if (got == want)
@@ -316,9 +333,8 @@ static void compare_region(struct check *c, uint64_t r,
 	}
 }
 
-/* Read the slot that @e names and see that it is the one it means. */
-static int read_slot(struct check *c, const struct space_entry *e,
-		     uint64_t first_slot, uint32_t type, void *page)
+int check_read_slot(struct check *c, const struct space_entry *e,
+		    uint64_t first_slot, uint32_t type, void *page)
 {
 	uint64_t blkno = first_slot + e->slot;
 	const struct meta_header *h = page;
@@ -338,9 +354,8 @@ static int read_slot(struct check *c, const struct space_entry *e,
 	return 0;
 }
 
-/* A region as it is before it was ever written. */
-static void region_unwritten(const struct check *c, uint64_t r,
-			     struct space_region *s)
+void check_region_unwritten(const struct check *c, uint64_t r,
+			    struct space_region *s)
 {
 	uint64_t left = c->nr_blocks - r * REGION_BLOCKS;
 	uint32_t len = (uint32_t)MIN_OF(left, (uint64_t)REGION_BLOCKS);
@@ -375,10 +390,10 @@ static uint64_t check_region(struct check *c, uint64_t r,
 		return le32_get(e->nr_free);
 	}
 	if (is_written(e))
-		rc = read_slot(c, e, region_counts_blkno(r, 0),
-			       META_SPACE_REGION, s);
+		rc = check_read_slot(c, e, region_counts_blkno(r, 0),
+				     META_SPACE_REGION, s);
 	else
-		region_unwritten(c, r, s);
+		check_region_unwritten(c, r, s);
 	if (rc) {
 		check_report(c, "space map: slot %u of region %llu %s", e->slot,
 			     ULL(r), check_errno(rc));
@@ -428,10 +443,19 @@ static uint64_t check_entry(struct check *c, uint8_t level, uint64_t i,
 
 	if (level == 0)
 		return check_region(c, i, e, &pages->region, d);
+	if (e && e->flags & SPACE_ENTRY_DAMAGED) {
+		check_report(
+			c,
+			"space map: level-%u index block %llu is marked as "
+			"damaged; what lies below it is lost until it is "
+			"repaired",
+			level, ULL(i));
+		return le32_get(e->nr_free);
+	}
 	index = &pages->index[level - 1];
 	slots = space_index_blkno(level, i, 0);
 	if (is_written(e))
-		rc = read_slot(c, e, slots, META_SPACE_INDEX, index);
+		rc = check_read_slot(c, e, slots, META_SPACE_INDEX, index);
 	if (rc == 0 && is_written(e) && index->level != level)
 		rc = -EUCLEAN;
 	if (rc) {

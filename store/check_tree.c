@@ -149,6 +149,7 @@ static int visit_leaf(struct walk *w, const struct range *r, bool first,
 					     it.key.type, ULL(it.key.offset),
 					     ULL(node_blkno(page)));
 			w->bad = true;
+			check_incomplete(w->c);
 			pure = false;
 			continue;
 		}
@@ -192,6 +193,7 @@ static int visit_children(struct walk *w, uint8_t level, uint32_t from,
 					"lies outside of the node's range",
 					w->label, i, ULL(node_blkno(page)));
 			w->bad = true;
+			check_incomplete(w->c);
 			pure = false;
 			continue;
 		}
@@ -235,7 +237,7 @@ static int visit(struct walk *w, uint64_t blkno, uint64_t txg, uint8_t level,
 		return rc;
 	if (!n) {
 		w->bad = true;
-		w->c->incomplete = true;
+		check_incomplete(w->c);
 		return 0;
 	}
 	if (!first && passed_over(w, n, r)) {
@@ -256,7 +258,7 @@ static int visit(struct walk *w, uint64_t blkno, uint64_t txg, uint8_t level,
 			n->bad = true;
 		}
 		w->bad = true;
-		w->c->incomplete = true;
+		check_incomplete(w->c);
 		return 0;
 	}
 	if (first) {
@@ -291,7 +293,7 @@ static bool tree_is_sane(struct walk *w, const struct tree_ptr *tree)
 			     "%s: its tree has %u levels, at most %u can be",
 			     w->label, tree->level + 1u, NODE_LEVEL_MAX);
 	w->bad = true;
-	w->c->incomplete = true;
+	check_incomplete(w->c);
 	return false;
 }
 
@@ -321,7 +323,7 @@ int check_walk_again(struct walk *w, const struct tree_ptr *tree)
 		  tree->level, true, &n, &first);
 	if (rc == 0 && !n) {
 		w->bad = true;
-		w->c->incomplete = true;
+		check_incomplete(w->c);
 	}
 	return rc;
 }
@@ -343,8 +345,10 @@ static int dead_leaf(struct walk *w, uint32_t from, const struct range *r)
 		int rc;
 
 		node_item(page, i, &it);
-		if (!in_range(r, &it.key))
+		if (!in_range(r, &it.key)) {
+			check_incomplete(w->c);
 			continue;
+		}
 		rc = w->item(w, &it, true);
 		if (rc)
 			return rc;
@@ -417,7 +421,7 @@ static int dead_frame(struct walk *w, const struct dead_item *d, uint8_t f,
 	return visit_children(w, level, next, r, true, &sum);
 bad:
 	w->bad = true;
-	w->c->incomplete = true;
+	check_incomplete(w->c);
 	return 0;
 }
 
@@ -436,7 +440,7 @@ int check_walk_dead(struct walk *w, const struct dead_item *d)
 		check_report(w->c, "%s: the reaper's cursor is not in the tree",
 			     w->label);
 		w->bad = true;
-		w->c->incomplete = true;
+		check_incomplete(w->c);
 		return 0;
 	}
 	return dead_frame(w, d, 0, &r);

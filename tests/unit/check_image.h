@@ -179,6 +179,46 @@ static inline void populate(struct pool *pool)
 	dataset_put(ds);
 }
 
+/* Some more, after a repair. */
+static inline void populate_more(struct pool *pool)
+{
+	struct dataset *ds = open_ds(pool, "prod");
+
+	for (unsigned i = 0; i < 8; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "more%u", i);
+		fill(ds, make(ds, INO_ROOT, name, S_IFREG | 0600, NULL), 0,
+		     20 * RECORD, 100 + i);
+	}
+	dataset_put(ds);
+}
+
+/* Destroy a tree of more nodes than the reaper drops in one commit. */
+static inline void destroy_big_tree(struct pool *pool)
+{
+	static char value[XATTR_VALUE_MAX];
+	struct dataset_properties p;
+	struct dataset *ds;
+	char name[16];
+
+	dataset_properties_default(&p);
+	CHECK_OK(dataset_create(pool, "big", &p, NULL));
+	ds = open_ds(pool, "big");
+	for (unsigned i = 0; i < 270; i++) {
+		uint64_t ino;
+
+		snprintf(name, sizeof(name), "f%u", i);
+		ino = make(ds, INO_ROOT, name, S_IFREG | 0644, NULL);
+		CHECK_OK(file_setxattr(ds, ino, "user.x", value, sizeof(value),
+				       0));
+		fill(ds, ino, 0, 4096, i);
+	}
+	CHECK_OK(pool_sync(pool));
+	CHECK_OK(dataset_destroy(ds, DESTROY_FORCE));
+	dataset_put(ds);
+}
+
 static inline void new_device(uint64_t size)
 {
 	struct pool_create_options o = {.name = "test"};
@@ -318,6 +358,24 @@ static inline struct key next_key(uint8_t *root, struct key from)
 	CHECK_UINT(item.key.ino, from.ino);
 	CHECK_UINT(item.key.type, from.type);
 	return item.key;
+}
+
+/* The only dead tree there is, and the leaf that has it; NULL: none. */
+static inline struct dead_item *find_dead(uint8_t **leaf)
+{
+	struct key key = key_of(0, ITEM_DEAD, 0);
+	struct node_item item;
+	uint32_t i;
+	bool exact;
+
+	if (le40_get(superblock()->space_tree.node.blkno) == 0)
+		return NULL;
+	*leaf = leaf_for(root_of(&superblock()->space_tree), &key);
+	i = node_search(*leaf, &key, &exact);
+	if (i == node_nr_items(*leaf))
+		return NULL;
+	node_item(*leaf, i, &item);
+	return (void *)(uintptr_t)item.value;
 }
 
 /* Dataset number @nr (ids start at 1): its item and the leaf that has it. */

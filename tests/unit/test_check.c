@@ -64,49 +64,6 @@ static void check__crashed_pool_has_no_findings(void **state)
 	check_clean();
 }
 
-/* Destroy a tree of more nodes than the reaper drops in one commit. */
-static void destroy_big_tree(struct pool *pool)
-{
-	static char value[XATTR_VALUE_MAX];
-	struct dataset_properties p;
-	struct dataset *ds;
-	char name[16];
-
-	dataset_properties_default(&p);
-	CHECK_OK(dataset_create(pool, "big", &p, NULL));
-	ds = open_ds(pool, "big");
-	for (unsigned i = 0; i < 270; i++) {
-		uint64_t ino;
-
-		snprintf(name, sizeof(name), "f%u", i);
-		ino = make(ds, INO_ROOT, name, S_IFREG | 0644, NULL);
-		CHECK_OK(file_setxattr(ds, ino, "user.x", value, sizeof(value),
-				       0));
-		fill(ds, ino, 0, 4096, i);
-	}
-	CHECK_OK(pool_sync(pool));
-	CHECK_OK(dataset_destroy(ds, DESTROY_FORCE));
-	dataset_put(ds);
-}
-
-/* The only dead tree there is, and the leaf that has it; NULL: none. */
-static struct dead_item *dead_item(uint8_t **leaf)
-{
-	struct key key = key_of(0, ITEM_DEAD, 0);
-	struct node_item item;
-	uint32_t i;
-	bool exact;
-
-	if (le40_get(superblock()->space_tree.node.blkno) == 0)
-		return NULL;
-	*leaf = leaf_for(root_of(&superblock()->space_tree), &key);
-	i = node_search(*leaf, &key, &exact);
-	if (i == node_nr_items(*leaf))
-		return NULL;
-	node_item(*leaf, i, &item);
-	return (void *)(uintptr_t)item.value;
-}
-
 static void check__half_reaped_tree_has_no_findings(void **state)
 {
 	struct pool *pool = pool_of(dev);
@@ -116,9 +73,9 @@ static void check__half_reaped_tree_has_no_findings(void **state)
 
 	(void)state;
 	destroy_big_tree(pool);
-	d = dead_item(&leaf);
+	d = find_dead(&leaf);
 	CHECK(d && d->depth >= 2);
-	for (; dead_item(&leaf); commits++) {
+	for (; find_dead(&leaf); commits++) {
 		struct dataset *ds = open_ds(pool, "idle");
 		char name[16];
 
@@ -144,7 +101,7 @@ static void check__survives_any_cursor_of_the_reaper(void **state)
 	(void)state;
 	destroy_big_tree(pool);
 	pool_abandon(pool);
-	d = dead_item(&leaf);
+	d = find_dead(&leaf);
 	CHECK(d);
 	memcpy(good, leaf, BLOCK_SIZE);
 	d->stack[0].next = le16_of((uint16_t)(le16_get(d->stack[0].next) - 1));
