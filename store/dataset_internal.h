@@ -92,6 +92,8 @@ void file_state_free(struct dataset *ds);
  * held.
  */
 int dirty_flush(struct dataset *ds);
+/** Those that were filled to their end, and more if the cache is half full. */
+int dirty_flush_early(struct dataset *ds);
 /**
  * The same at seal time or inside a snapshot's apply half, ds->lock held for
  * writing and the txg held: no I/O, cannot fail, takes nodes from what the

@@ -155,6 +155,20 @@ void dirty_merge(struct op *op, struct dataset *ds, struct dirty_record *d,
 	d->version = ++c->serial;
 	list_del(&d->lru);
 	list_add_tail(&c->lru, &d->lru);
+	/* an appender has come to its end, and will hardly come back */
+	if (!d->filled && d->version > d->born + 1 &&
+	    from + len == (size_t)1 << d->record_shift) {
+		d->filled = true;
+		c->nr_filled++;
+	}
+}
+
+bool dirty_wants_flush(const struct dataset *ds)
+{
+	const struct dirty_cache *c = ds->cache;
+
+	return c->nr_filled > 0 || c->bytes > DIRTY_BYTES_MAX / 2 ||
+	       c->nr > DIRTY_RECORDS_MAX / 2;
 }
 
 void dirty_remove(struct dirty_cache *c, struct dirty_record *d)
@@ -165,6 +179,7 @@ void dirty_remove(struct dirty_cache *c, struct dirty_record *d)
 		p = &(*p)->next;
 	*p = d->next;
 	list_del(&d->lru);
+	c->nr_filled -= d->filled;
 	c->bytes -= UINT64_C(1) << d->record_shift;
 	c->nr--;
 }

@@ -45,6 +45,7 @@ struct dirty_record {
 	uint64_t version; /* serial number of its last merge */
 	uint64_t run;	  /* its blocks: recordsize of them */
 	uint8_t record_shift;
+	bool filled;   /* written up to its end, bit by bit */
 	uint8_t *data; /* recordsize bytes, aligned */
 };
 
@@ -78,6 +79,9 @@ struct dirty_record *dirty_find(const struct dataset *ds, uint64_t ino,
  */
 bool dirty_recent_read(const struct dataset *ds, uint64_t ino, uint64_t recno,
 		       const struct extent *e, void *data);
+
+/** Is there something for dirty_flush_early()? */
+bool dirty_wants_flush(const struct dataset *ds);
 
 /** Set inode->nr_dirty: blocks that its dirty records may take. */
 void dirty_count(const struct dataset *ds, struct inode *inode);

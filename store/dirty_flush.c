@@ -218,6 +218,7 @@ struct flush_pick {
 	uint64_t only_ino;  /* 0: of any inode */
 	uint64_t max_bytes; /* none while the cache holds no more than that, */
 	uint32_t max_nr;    /* in as many records */
+	bool filled;	    /* but filled ones always */
 	uint64_t born_max;  /* 0: set at the first call */
 	/* out */
 	bool found;
@@ -228,18 +229,20 @@ static int flush_pick_body(struct op *op, struct dataset *ds, void *arg)
 {
 	struct flush_pick *p = arg;
 	const struct dirty_cache *c = ds->cache;
+	bool enough;
 
 	(void)op;
 	p->found = false;
 	if (p->born_max == 0)
 		p->born_max = c->serial;
-	if (c->bytes <= p->max_bytes && c->nr <= p->max_nr)
+	enough = c->bytes <= p->max_bytes && c->nr <= p->max_nr;
+	if (enough && !(p->filled && c->nr_filled > 0))
 		return 0;
 	for (const struct list *l = c->lru.next; l != &c->lru; l = l->next) {
 		const struct dirty_record *d =
 			container_of(l, const struct dirty_record, lru);
 
-		if (d->born > p->born_max ||
+		if (d->born > p->born_max || (enough && !d->filled) ||
 		    (p->only_ino && d->ino != p->only_ino))
 			continue;
 		p->found = true;
@@ -275,6 +278,21 @@ int dirty_flush_inode(struct dataset *ds, uint64_t ino)
 	struct flush_pick p = {.only_ino = ino};
 
 	return flush_picked(ds, &p);
+}
+
+int dirty_flush_early(struct dataset *ds)
+{
+	struct flush_pick p = {
+		.max_bytes = DIRTY_BYTES_MAX / 4,
+		.max_nr = DIRTY_RECORDS_MAX / 4,
+		.filled = true,
+	};
+	bool wanted;
+
+	os_rwlock_rdlock(&ds->lock);
+	wanted = dirty_wants_flush(ds);
+	os_rwlock_unlock(&ds->lock);
+	return wanted ? flush_picked(ds, &p) : 0;
 }
 
 int dirty_make_room(struct dataset *ds, size_t len)

@@ -28,6 +28,7 @@ struct dirty_cache {
 	struct list lru; /* least lately merged first */
 	uint64_t bytes;
 	uint32_t nr;
+	uint32_t nr_filled;
 	uint64_t serial;
 	struct recent_record recent[RECENT_SLOTS];
 };

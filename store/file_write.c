@@ -24,6 +24,7 @@ struct write_op {
 	uint64_t first;
 	uint32_t nr;
 	bool written;
+	bool wants_flush; /* out */
 	struct file_edge edge[2];
 	unsigned nr_edges;
 	struct extent full[WRITE_RECORDS_MAX];
@@ -175,6 +176,7 @@ static int write_body(struct op *op, struct dataset *ds, void *arg)
 	inode_put(op, ds, &inode);
 	for (unsigned i = 0; i < w->nr_edges; i++)
 		file_edge_apply(op, ds, &inode, &w->edge[i]);
+	w->wants_flush = w->nr_edges > 0 && dirty_wants_flush(ds);
 	return 0;
 }
 
@@ -196,19 +198,6 @@ static int write_try(struct dataset *ds, struct write_op *w)
 	for (unsigned i = 0; i < w->nr_edges; i++)
 		file_edge_release(ds, &w->edge[i]);
 	return rc;
-}
-
-/* An appender has filled a record: it will hardly come back to it. */
-static void flush_filled(struct dataset *ds, const struct write_op *w)
-{
-	for (unsigned i = 0; i < w->nr_edges; i++) {
-		const struct file_edge *e = &w->edge[i];
-
-		if (e->was_dirty &&
-		    e->from + e->len == inode_recordsize(&w->look.inode))
-			/* what fails here stays dirty: nothing is lost */
-			(void)dirty_flush_record(ds, w->look.ino, e->recno);
-	}
 }
 
 /* Write path 2 of 9; next: write_records(), or file_edge_prepare() */
@@ -235,9 +224,11 @@ int file_write(struct dataset *ds, uint64_t ino, uint64_t offset,
 	do
 		rc = write_try(ds, &w);
 	while (rc == FILE_AGAIN);
+	if (rc == 0 && w.wants_flush)
+		pool_want_flush(ds);
 	if (rc == 0)
-		flush_filled(ds, &w);
-	else if (w.written)
+		return 0;
+	if (w.written)
 		record_unalloc_many(ds->pool, w.full, w.nr);
 	return rc;
 }

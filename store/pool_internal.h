@@ -108,6 +108,16 @@ struct pool_replay {
 	uint32_t skip; /* log records of that batch that are done */
 };
 
+/* Datasets that wait for a thread's work; under pool->work_lock. */
+struct pool_queue {
+	struct pool *pool;
+	void (*work)(struct dataset *ds);
+	struct dataset **ds; /* each with a reference */
+	uint32_t nr, cap;
+	bool busy;
+	struct os_thread thread;
+};
+
 #define DATASET_BUCKETS 1024u
 #define DATASET_ID_END	(1u << 24) /* ids are below: st_ino has 24 bits */
 
@@ -146,13 +156,11 @@ struct pool {
 	uint64_t nr_commits;
 	uint64_t commit_ns_last, commit_ns_max;
 
-	/* the worker that purges orphans */
-	struct os_mutex purge_lock;
-	struct os_cond purge_work;
-	struct dataset **purge;
-	uint32_t nr_purge, cap_purge;
-	bool purge_stop, purge_busy;
-	struct os_thread purge_thread;
+	/* work in the background (pool_worker.c) */
+	struct os_mutex work_lock;
+	struct os_cond work;
+	struct pool_queue purge, flush;
+	bool work_stop;
 	struct os_thread zero_thread;
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pool's worker: one thread that purges unlinked files and counts charged
- * bytes anew, dataset by dataset, as it is asked to.
+ * The pool's work in the background.  One thread purges unlinked files and
+ * counts charged bytes anew, one stores partial records before their cache is
+ * full, dataset by dataset, as they are asked to; one writes zeros ahead.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -9,22 +10,7 @@
 #include "store/pool_internal.h"
 #include "store/util.h"
 
-void pool_worker_init(struct pool *pool)
-{
-	os_mutex_init(&pool->purge_lock);
-	os_cond_init(&pool->purge_work);
-}
-
-void pool_worker_release(struct pool *pool)
-{
-	for (uint32_t i = 0; i < pool->nr_purge; i++)
-		dataset_put(pool->purge[i]);
-	free(pool->purge);
-	os_mutex_release(&pool->purge_lock);
-	os_cond_release(&pool->purge_work);
-}
-
-static void work_on(struct dataset *ds)
+static void purge(struct dataset *ds)
 {
 	bool recount;
 	int rc;
@@ -42,60 +28,100 @@ static void work_on(struct dataset *ds)
 			 ds->name, -rc);
 }
 
-static void worker(void *arg)
+static void flush(struct dataset *ds)
 {
-	struct pool *pool = arg;
-
-	os_mutex_lock(&pool->purge_lock);
-	while (!pool->purge_stop) {
-		struct dataset *ds;
-
-		if (pool->nr_purge == 0) {
-			os_cond_wait(&pool->purge_work, &pool->purge_lock);
-			continue;
-		}
-		ds = pool->purge[--pool->nr_purge];
-		pool->purge_busy = true;
-		os_mutex_unlock(&pool->purge_lock);
-		work_on(ds);
-		dataset_put(ds);
-		os_mutex_lock(&pool->purge_lock);
-		pool->purge_busy = false;
-		os_cond_broadcast(&pool->purge_work);
-	}
-	os_mutex_unlock(&pool->purge_lock);
+	/* what fails here stays dirty, and the next writer or commit has it */
+	(void)dirty_flush_early(ds);
 }
 
-void pool_want_purge(struct dataset *ds)
+void pool_worker_init(struct pool *pool)
 {
-	struct pool *pool = ds->pool;
+	os_mutex_init(&pool->work_lock);
+	os_cond_init(&pool->work);
+	pool->purge = (struct pool_queue){.pool = pool, .work = purge};
+	pool->flush = (struct pool_queue){.pool = pool, .work = flush};
+}
+
+static void queue_release(struct pool_queue *q)
+{
+	for (uint32_t i = 0; i < q->nr; i++)
+		dataset_put(q->ds[i]);
+	free(q->ds);
+}
+
+void pool_worker_release(struct pool *pool)
+{
+	queue_release(&pool->purge);
+	queue_release(&pool->flush);
+	os_mutex_release(&pool->work_lock);
+	os_cond_release(&pool->work);
+}
+
+static void worker(void *arg)
+{
+	struct pool_queue *q = arg;
+	struct pool *pool = q->pool;
+
+	os_mutex_lock(&pool->work_lock);
+	while (!pool->work_stop) {
+		struct dataset *ds;
+
+		if (q->nr == 0) {
+			os_cond_wait(&pool->work, &pool->work_lock);
+			continue;
+		}
+		ds = q->ds[--q->nr];
+		q->busy = true;
+		os_mutex_unlock(&pool->work_lock);
+		q->work(ds);
+		dataset_put(ds);
+		os_mutex_lock(&pool->work_lock);
+		q->busy = false;
+		os_cond_broadcast(&pool->work);
+	}
+	os_mutex_unlock(&pool->work_lock);
+}
+
+static void want(struct pool_queue *q, struct dataset *ds)
+{
+	struct pool *pool = q->pool;
 
 	/* after replay all that is left is found anyway */
 	if (pool->read_only || pool->replay.on)
 		return;
 	if (pool->options.no_background) {
-		work_on(ds);
+		q->work(ds);
 		return;
 	}
-	os_mutex_lock(&pool->purge_lock);
-	for (uint32_t i = 0; i < pool->nr_purge; i++)
-		if (pool->purge[i] == ds)
+	os_mutex_lock(&pool->work_lock);
+	for (uint32_t i = 0; i < q->nr; i++)
+		if (q->ds[i] == ds)
 			goto out;
-	if (pool->nr_purge == pool->cap_purge) {
-		uint32_t cap = MAX_OF(2 * pool->cap_purge, 16u);
-		struct dataset **p = reallocarray(pool->purge, cap, sizeof(*p));
+	if (q->nr == q->cap) {
+		uint32_t cap = MAX_OF(2 * q->cap, 16u);
+		struct dataset **p = reallocarray(q->ds, cap, sizeof(*p));
 
-		/* then it happens when the pool is opened again */
+		/* then it happens later, at the latest when opened again */
 		if (!p)
 			goto out;
-		pool->purge = p;
-		pool->cap_purge = cap;
+		q->ds = p;
+		q->cap = cap;
 	}
 	dataset_get(ds);
-	pool->purge[pool->nr_purge++] = ds;
-	os_cond_broadcast(&pool->purge_work);
+	q->ds[q->nr++] = ds;
+	os_cond_broadcast(&pool->work);
 out:
-	os_mutex_unlock(&pool->purge_lock);
+	os_mutex_unlock(&pool->work_lock);
+}
+
+void pool_want_purge(struct dataset *ds)
+{
+	want(&ds->pool->purge, ds);
+}
+
+void pool_want_flush(struct dataset *ds)
+{
+	want(&ds->pool->flush, ds);
 }
 
 /*
@@ -130,17 +156,16 @@ static void zeroer(void *arg)
 	uint64_t first;
 	uint32_t nr;
 
-	os_mutex_lock(&pool->purge_lock);
-	while (!pool->purge_stop) {
+	os_mutex_lock(&pool->work_lock);
+	while (!pool->work_stop) {
 		int rc;
 
-		os_mutex_unlock(&pool->purge_lock);
+		os_mutex_unlock(&pool->work_lock);
 		if (pool_failed(pool) ||
 		    !space_map_zero_begin(pool->sm, ZERO_AHEAD, &first, &nr)) {
-			os_mutex_lock(&pool->purge_lock);
-			if (!pool->purge_stop)
-				os_cond_wait_ms(&pool->purge_work,
-						&pool->purge_lock,
+			os_mutex_lock(&pool->work_lock);
+			if (!pool->work_stop)
+				os_cond_wait_ms(&pool->work, &pool->work_lock,
 						ZERO_LOOK_MS);
 			continue;
 		}
@@ -151,16 +176,20 @@ static void zeroer(void *arg)
 			log_warn("space cannot be written ahead block=%llu "
 				 "error=%d",
 				 (unsigned long long)first, -rc);
-		os_mutex_lock(&pool->purge_lock);
+		os_mutex_lock(&pool->work_lock);
 	}
-	os_mutex_unlock(&pool->purge_lock);
+	os_mutex_unlock(&pool->work_lock);
 }
 
 int pool_worker_start(struct pool *pool)
 {
 	struct space_map_stat st;
-	int rc =
-		os_thread_start(&pool->purge_thread, "dbs-purge", worker, pool);
+	int rc = os_thread_start(&pool->purge.thread, "dbs-purge", worker,
+				 &pool->purge);
+
+	if (rc == 0)
+		rc = os_thread_start(&pool->flush.thread, "dbs-flush", worker,
+				     &pool->flush);
 
 	space_map_stat(pool->sm, &st);
 	if (rc == 0 && pool->dev->is_file && st.high_water < st.nr_blocks)
@@ -171,20 +200,21 @@ int pool_worker_start(struct pool *pool)
 
 void pool_worker_stop(struct pool *pool)
 {
-	os_mutex_lock(&pool->purge_lock);
-	pool->purge_stop = true;
-	os_cond_broadcast(&pool->purge_work);
-	os_mutex_unlock(&pool->purge_lock);
-	os_thread_join(&pool->purge_thread);
+	os_mutex_lock(&pool->work_lock);
+	pool->work_stop = true;
+	os_cond_broadcast(&pool->work);
+	os_mutex_unlock(&pool->work_lock);
+	os_thread_join(&pool->purge.thread);
+	os_thread_join(&pool->flush.thread);
 	os_thread_join(&pool->zero_thread);
 }
 
 void pool_worker_wait(struct pool *pool)
 {
-	os_mutex_lock(&pool->purge_lock);
-	while ((pool->nr_purge > 0 || pool->purge_busy) && !pool->purge_stop)
-		os_cond_wait(&pool->purge_work, &pool->purge_lock);
-	os_mutex_unlock(&pool->purge_lock);
+	os_mutex_lock(&pool->work_lock);
+	while ((pool->purge.nr > 0 || pool->purge.busy) && !pool->work_stop)
+		os_cond_wait(&pool->work, &pool->work_lock);
+	os_mutex_unlock(&pool->work_lock);
 }
 
 int pool_wait_space(void *arg)

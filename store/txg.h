@@ -54,6 +54,8 @@ void txg_kick(struct pool *pool);
 /** Run file_purge_orphans(@ds) soon, in the background (inline when the pool
  * has no threads).  Takes a reference of its own. */
 void pool_want_purge(struct dataset *ds);
+/** Run dirty_flush_early(@ds) soon, likewise. */
+void pool_want_flush(struct dataset *ds);
 
 /** Never again: the device failed with @error (T4).  Logs once. */
 void pool_fail(struct pool *pool, int error, const char *what);
