@@ -215,6 +215,9 @@ static int verify_items(const uint8_t *page)
 		if (at + len > BLOCK_SIZE || len > NODE_ITEM_MAX ||
 		    !take_bytes(used, offset, at + len))
 			return -EUCLEAN;
+		/* block 0 means no node: lookups would look for nothing */
+		if (h->level > 0 && le_load(page + at, 5) == 0)
+			return -EUCLEAN;
 		bytes += at - offset + len;
 		item_key(page, offset, key);
 		if (i > 0 && memcmp(before, key, KEY_SIZE) >= 0)

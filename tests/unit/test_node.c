@@ -423,6 +423,20 @@ static void verify__garbage_that_does_not_add_up_is_malformed(void **state)
 }
 
 /* Whatever verify accepts, the other functions survive (with sanitizers). */
+/* Whoever looks for what is missing would find that nothing is, for ever. */
+static void verify__a_child_at_block_0_is_malformed(void **state)
+{
+	struct node_ptr ptr = {le40_of(0), le40_of(TXG)};
+
+	(void)state;
+	node_init(page, POOL, BLKNO, TXG, 1, 7);
+	CHECK(insert(key(1), &ptr, sizeof(ptr)));
+	CHECK_INT(verify(), -EUCLEAN);
+	ptr.blkno = le40_of(5);
+	node_replace(page, 0, &ptr);
+	CHECK_OK(verify());
+}
+
 static void verify__what_it_accepts_can_be_used(void **state)
 {
 	struct rnd r = {4};
@@ -500,6 +514,7 @@ int main(void)
 		TEST(verify__a_value_that_runs_over_the_end_is_malformed),
 		TEST(verify__keys_that_do_not_rise_are_malformed),
 		TEST(verify__garbage_that_does_not_add_up_is_malformed),
+		TEST(verify__a_child_at_block_0_is_malformed),
 		TEST(verify__what_it_accepts_can_be_used),
 	};
 
