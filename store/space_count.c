@@ -53,10 +53,12 @@ static struct region *counts_of(struct space_map *sm, uint64_t blkno)
 	 * that the region is damaged goes to disk with this commit, or there
 	 * is no commit.
 	 */
-	if (rc == -ENOMEM)
+	if (rc == -ENOMEM) {
 		sm->lost = rc;
-	else
+	} else {
+		space_region_lose(sm, r, rc);
 		sm->index1[r / SPACE_INDEX_FANOUT].dirty = true;
+	}
 	return NULL;
 }
 

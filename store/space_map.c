@@ -21,6 +21,12 @@
 
 #define REGION_WORTHWHILE (REGION_BLOCKS / 8)
 #define STASH_CHUNK	  64u
+/* a read that fails is tried again: what it would cost is a region */
+#define READ_TRIES 3u
+
+/* what sm->loading says of a region */
+#define LOADING	   1u /* a thread is reading it */
+#define UNREADABLE 2u /* the device would not; left alone for a while */
 
 /* Blocks of region @r that exist. */
 static uint32_t region_length(const struct space_map *sm, uint32_t r)
@@ -38,19 +44,13 @@ static void counts_init(uint32_t r, uint32_t len, struct space_region *c)
 	memset(c->count + len, 1, REGION_BLOCKS - len);
 }
 
-static int counts_read(struct space_map *sm, uint32_t r, uint32_t len,
-		       const struct entry *e, struct space_region *c)
+static int counts_read_once(struct space_map *sm, uint32_t r, uint32_t len,
+			    const struct entry *e, struct space_region *c)
 {
 	uint64_t blkno = region_counts_blkno(r, e->slot);
 	uint32_t nr_free = 0;
 	int rc;
 
-	if (e->flags & SPACE_ENTRY_DAMAGED)
-		return -EUCLEAN;
-	if (e->txg == 0) {
-		counts_init(r, len, c);
-		return 0;
-	}
 	rc = blkdev_read(sm->dev, c, BLOCK_SIZE, blkno * BLOCK_SIZE);
 	if (rc)
 		return rc;
@@ -70,6 +70,28 @@ static int counts_read(struct space_map *sm, uint32_t r, uint32_t len,
 		if (c->count[i] == 0)
 			return -EUCLEAN;
 	return nr_free == e->nr_free ? 0 : -EUCLEAN;
+}
+
+static int counts_read(struct space_map *sm, uint32_t r, uint32_t len,
+		       const struct entry *e, struct space_region *c)
+{
+	int rc = -EUCLEAN;
+
+	if (e->flags & SPACE_ENTRY_DAMAGED)
+		return rc;
+	if (e->txg == 0) {
+		counts_init(r, len, c);
+		return 0;
+	}
+	for (unsigned try = 0; rc && try < READ_TRIES; try++)
+		rc = counts_read_once(sm, r, len, e, c);
+	return rc;
+}
+
+/* Is it the bytes that are wrong, rather than the device or the memory? */
+static bool is_damage(int rc)
+{
+	return rc == -EUCLEAN || rc == -EBADMSG;
 }
 
 /* Both locks held: what region @r offers is no longer to be had (S5). */
@@ -96,6 +118,15 @@ static void mark_damaged(struct space_map *sm, uint32_t r, int error)
 	}
 }
 
+void space_region_lose(struct space_map *sm, uint32_t r, int error)
+{
+	os_mutex_lock(&sm->lock);
+	os_mutex_lock(&sm->count_lock);
+	mark_damaged(sm, r, error);
+	os_mutex_unlock(&sm->count_lock);
+	os_mutex_unlock(&sm->lock);
+}
+
 int space_region_load(struct space_map *sm, uint32_t r)
 {
 	struct space_region *c;
@@ -105,7 +136,7 @@ int space_region_load(struct space_map *sm, uint32_t r)
 	int rc;
 
 	os_mutex_lock(&sm->lock);
-	while (sm->loading[r])
+	while (sm->loading[r] == LOADING)
 		os_cond_wait(&sm->loaded, &sm->lock);
 	reg = sm->region[r];
 	len = region_length(sm, r);
@@ -119,7 +150,7 @@ int space_region_load(struct space_map *sm, uint32_t r)
 		return 0;
 	}
 	os_mutex_unlock(&sm->count_lock);
-	sm->loading[r] = 1;
+	sm->loading[r] = LOADING;
 	os_mutex_unlock(&sm->lock);
 
 	c = blkdev_buffer_new(BLOCK_SIZE);
@@ -147,10 +178,12 @@ int space_region_load(struct space_map *sm, uint32_t r)
 		sm->nr_counts++;
 	} else {
 		free(c);
-		if (rc != -ENOMEM)
+		if (is_damage(rc))
 			mark_damaged(sm, r, rc);
 	}
 	sm->loading[r] = 0;
+	if (rc && rc != -ENOMEM && !is_damage(rc))
+		sm->loading[r] = UNREADABLE;
 	os_cond_broadcast(&sm->loaded);
 	os_mutex_unlock(&sm->count_lock);
 	os_mutex_unlock(&sm->lock);
@@ -231,10 +264,13 @@ static void give_bits(struct space_map *sm, uint64_t first, uint32_t nr)
 
 		dbs_assert(reg);
 		dbs_assert(!bit_test(reg, at));
-		reg->bit[at / 64] |= UINT64_C(1) << at % 64;
-		reg->nr_bits++;
-		reg->max_run = REGION_BLOCKS;
-		sm->nr_avail++;
+		if (!(sm->leaf[region_of(first)].flags &
+		      SPACE_ENTRY_DAMAGED)) { /* S5 */
+			reg->bit[at / 64] |= UINT64_C(1) << at % 64;
+			reg->nr_bits++;
+			reg->max_run = REGION_BLOCKS;
+			sm->nr_avail++;
+		}
 		first++;
 		nr--;
 	}
@@ -248,6 +284,8 @@ static bool region_may_have(struct space_map *sm, uint32_t r, uint32_t want,
 	struct region *reg = sm->region[r];
 
 	if (sm->leaf[r].flags & SPACE_ENTRY_DAMAGED)
+		return false;
+	if (!reg && sm->loading[r] == UNREADABLE)
 		return false;
 	if (reg)
 		return reg->nr_bits >= want && reg->max_run >= run;
@@ -287,6 +325,19 @@ static bool open_region(struct space_map *sm)
 	return true;
 }
 
+/* Forget which regions could not be read; false: there were none. */
+static bool read_again(struct space_map *sm)
+{
+	bool any = false;
+
+	for (uint32_t r = 0; r < sm->nr_regions; r++)
+		if (sm->loading[r] == UNREADABLE) {
+			sm->loading[r] = 0;
+			any = true;
+		}
+	return any;
+}
+
 /*
  * Find a run of @nr in some region and take it; @nr may come out shorter.
  * Called with the lock, which is dropped while a region is read.
@@ -299,7 +350,8 @@ static int take_run(struct space_map *sm, uint32_t *cursor, uint32_t *block,
 	uint32_t wants[2] = {REGION_WORTHWHILE, 1};
 
 again:
-	if (*cursor < sm->nr_open && sm->region[*cursor]) {
+	if (*cursor < sm->nr_open && sm->region[*cursor] &&
+	    region_may_have(sm, *cursor, 1, 0)) {
 		struct region *reg = sm->region[*cursor];
 
 		n = find_run(reg, *block, nr, &at);
@@ -339,7 +391,7 @@ again:
 	/* nowhere is a run that long: the longest of all, then */
 	enough = MIN_OF(longest_run(sm), enough);
 	if (enough == 0)
-		return -ENOSPC;
+		return read_again(sm) ? -EIO : -ENOSPC;
 	goto again;
 }
 
@@ -536,7 +588,8 @@ static void thin_out_counts(struct space_map *sm)
 	     r++) {
 		struct region *reg = sm->region[r];
 
-		if (!reg || !reg->counts || reg->dirty || sm->loading[r])
+		if (!reg || !reg->counts || reg->dirty ||
+		    sm->loading[r] == LOADING)
 			continue;
 		if (reg->used) {
 			reg->used = false;
@@ -574,6 +627,7 @@ void space_map_committed(struct space_map *sm)
 	os_mutex_lock(&sm->lock);
 	for (size_t i = 0; i < sm->nr_freed; i++)
 		give_bits(sm, sm->freed[i].first, sm->freed[i].nr);
+	read_again(sm);
 	/* with the lock: no block counts as free and as deferred */
 	__atomic_store_n(&sm->nr_deferred, 0, __ATOMIC_RELEASE);
 	os_mutex_unlock(&sm->lock);

@@ -18,8 +18,9 @@
  *  S4  which of a region's two slots is current is said by the index above
  *      it, up to the superblock; a slot that the last superblock reaches is
  *      never written.
- *  S5  a region whose counts cannot be read is left alone for ever: nothing
- *      in it is handed out, shared counts there are not lowered.
+ *  S5  a region whose counts are damaged, or cannot be read when the
+ *      committer needs them, is left alone for ever: nothing in it is handed
+ *      out, shared counts there are not lowered.
  *  S6  a count in the space tree (ITEM_OVERFLOW) exists exactly for blocks
  *      whose byte is SPACE_COUNT_OVERFLOW.
  */

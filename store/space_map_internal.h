@@ -51,7 +51,7 @@ struct space_map {
 	uint64_t nr_blocks;	/* changed by grow, with count_lock too */
 	uint32_t nr_regions;	/* the same */
 	struct region **region; /* NULL: never looked at */
-	uint8_t *loading;	/* a thread is reading it */
+	uint8_t *loading;	/* of a region: see space_map.c */
 	uint64_t nr_avail; /* may be handed out: bits, or entries' nr_free */
 	uint64_t nr_reserve;
 	uint32_t nr_open; /* regions below the high-water mark */
@@ -90,7 +90,9 @@ static inline uint32_t region_of(uint64_t blkno)
 }
 
 /** Have region @r's free map and counts in memory; may do I/O, no locks held.
- * Errors: -EUCLEAN, -EIO damaged; -ENOMEM */
+ * Errors: -EUCLEAN, -EBADMSG damaged for good; -ENOMEM; the device's */
 int space_region_load(struct space_map *sm, uint32_t r);
+/** Region @r is damaged from now on (S5). */
+void space_region_lose(struct space_map *sm, uint32_t r, int error);
 
 #endif

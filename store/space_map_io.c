@@ -55,6 +55,16 @@ static uint32_t fresh_free(uint64_t nr_blocks, uint64_t first_region,
 	return (uint32_t)free;
 }
 
+/* A read that fails is tried again: a region's or more would be lost. */
+static int read_again(struct blkdev *dev, void *page, uint64_t blkno)
+{
+	int rc = -EIO;
+
+	for (unsigned try = 0; rc && try < 3; try++)
+		rc = blkdev_read(dev, page, BLOCK_SIZE, blkno * BLOCK_SIZE);
+	return rc;
+}
+
 /*
  * Read index block @i of @level into @out[0..nr).  A damaged one damages all
  * below it, which costs their free space and nothing else (S5).
@@ -71,7 +81,7 @@ static void index_read(struct space_map *sm, uint32_t level, uint32_t i,
 	if (e->flags & SPACE_ENTRY_DAMAGED)
 		rc = -EUCLEAN;
 	else if (e->txg)
-		rc = blkdev_read(sm->dev, page, BLOCK_SIZE, blkno * BLOCK_SIZE);
+		rc = read_again(sm->dev, page, blkno);
 	if (rc == 0 && e->txg &&
 	    (le64_get(page->h.csum) != e->csum ||
 	     le64_get(page->h.txg) != e->txg ||

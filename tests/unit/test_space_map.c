@@ -544,12 +544,60 @@ static void space_map__a_region_once_skipped_is_damaged_for_ever(void **state)
 	space_map_claim(sm, first, 4);
 	commit(1);
 	reopen();
-	blkdev_faulty_fail(dev, BLKDEV_CALL_READ, 1, -EIO, false, false);
+	blkdev_faulty_fail(dev, BLKDEV_CALL_READ, 1, -EIO, true, false);
 	space_map_inc(sm, NULL, NULL, first);
+	blkdev_faulty_fail(dev, 0, 0, 0, false, false);
 	commit(2);
 	reopen();
 	CHECK(space_map_get(sm, first, &count) < 0);
 	CHECK(!space_map_dec(sm, NULL, NULL, first, 4));
+}
+
+static void space_map__a_read_that_fails_once_costs_nothing(void **state)
+{
+	uint64_t first = 2 * (uint64_t)REGION_BLOCKS + 100;
+	uint32_t count;
+
+	(void)state;
+	CHECK_OK(space_map_take(sm, first, 4));
+	space_map_claim(sm, first, 4);
+	commit(1);
+	/* an index block, then a region */
+	blkdev_faulty_fail(dev, BLKDEV_CALL_READ, 2, -EIO, false, false);
+	reopen();
+	blkdev_faulty_fail(dev, BLKDEV_CALL_READ, 1, -EIO, false, false);
+	space_map_inc(sm, NULL, NULL, first);
+	commit(2);
+	reopen();
+	CHECK_UINT(stat_now().nr_damaged, 0);
+	CHECK_OK(space_map_get(sm, first, &count));
+	CHECK_UINT(count, 2);
+}
+
+/* The allocator leaves a region alone that the device does not read, and
+ * takes it when it does. */
+static void
+space_map__what_the_device_does_not_read_is_not_damaged(void **state)
+{
+	uint64_t first;
+	uint32_t got;
+
+	(void)state;
+	log_set_sink(no_log);
+	CHECK_OK(space_map_alloc(sm, 1, &first, &got));
+	space_map_claim(sm, first, 1);
+	for (uint64_t r = 1; r < 5; r++) {
+		CHECK_OK(space_map_take(sm, r * REGION_BLOCKS + 20, 1));
+		space_map_claim(sm, r * REGION_BLOCKS + 20, 1);
+	}
+	commit(1);
+	reopen();
+	blkdev_faulty_fail(dev, BLKDEV_CALL_READ, 1, -EIO, true, false);
+	CHECK_INT(space_map_alloc(sm, 1, &first, &got), -EIO);
+	CHECK_INT(space_map_alloc(sm, 1, &first, &got), -EIO);
+	blkdev_faulty_fail(dev, 0, 0, 0, false, false);
+	CHECK_UINT(stat_now().nr_damaged, 0);
+	CHECK_OK(space_map_alloc(sm, 1, &first, &got));
 }
 
 static void space_map__an_index_once_skipped_is_damaged_for_ever(void **state)
@@ -563,8 +611,9 @@ static void space_map__an_index_once_skipped_is_damaged_for_ever(void **state)
 	space_map_claim(sm, first, 4);
 	commit(1);
 	/* the second read: the level-1 block */
-	blkdev_faulty_fail(dev, BLKDEV_CALL_READ, 2, -EIO, false, false);
+	blkdev_faulty_fail(dev, BLKDEV_CALL_READ, 2, -EIO, true, false);
 	reopen();
+	blkdev_faulty_fail(dev, 0, 0, 0, false, false);
 	space_map_inc(sm, NULL, NULL, first);
 	commit(2);
 	reopen();
@@ -746,6 +795,8 @@ int main(void)
 		TEST(space_map__nothing_comes_from_a_damaged_region),
 		TEST(space_map__nothing_comes_from_a_region_damaged_later),
 		TEST(space_map__a_region_once_skipped_is_damaged_for_ever),
+		TEST(space_map__a_read_that_fails_once_costs_nothing),
+		TEST(space_map__what_the_device_does_not_read_is_not_damaged),
 		TEST(space_map__an_index_once_skipped_is_damaged_for_ever),
 		TEST(space_map__a_damaged_index_costs_its_free_space_only),
 		TEST(space_map__a_region_that_contradicts_its_index_is_damage),
