@@ -16,7 +16,8 @@ HOST_PACKAGES_BUILD="gcc libc6-dev pkgconf meson ninja-build libfuse3-dev
 # shellcheck disable=SC2034
 HOST_PACKAGES_MARIADB="mariadb-server-core mariadb-client-core"
 # shellcheck disable=SC2034
-HOST_PACKAGES_TEST="libcmocka-dev bats jq scdoc zstd"
+HOST_PACKAGES_TEST="libcmocka-dev bats jq scdoc zstd
+	default-libmysqlclient-dev"
 
 host_say() { printf '%s\n' "$*" >&2; }
 
