@@ -15,7 +15,8 @@
 #
 # --long      the random tests in their long form too: 100,000 operations on
 #             the model and 1,100 commits with a crash at every write, under
-#             ASan and UBSan, and 1,000 clones made and destroyed on a mount
+#             ASan and UBSan, 1,000 clones made and destroyed on a mount, and
+#             500 kills under load
 # --sanitize  only 'asan' and 'tsan'
 #
 # The last line is 'N passed, N failed[, N skipped]'; exits 0 when none
@@ -37,7 +38,7 @@ BAD=()  # names of what failed
 
 usage()
 {
-	sed -n '5,24s/^# \{0,1\}//p' "$0"
+	sed -n '5,25s/^# \{0,1\}//p' "$0"
 	exit "$1"
 }
 
@@ -53,7 +54,8 @@ count()
 	esac
 }
 
-# one NAME COMMAND...: a test that is one command; its log is shown if it fails
+# one NAME COMMAND...: a test that is one command; its log is shown if it
+# fails, of its lines only those that begin with 'figure: ' otherwise
 one()
 {
 	local name=$1 log=$HOST_TMP/one.log start code=0
@@ -61,6 +63,7 @@ one()
 	shift
 	start=$(host_now_ms)
 	"$@" </dev/null >"$log" 2>&1 || code=$?
+	sed -n "s|^figure: |$name: |p" "$log"
 	case $code in
 	0) count OK "$name" ;;
 	77) tail -n 3 "$log"; count SKIP "$name" ;;
@@ -89,8 +92,11 @@ with open(sys.argv[1], encoding="utf-8", errors="replace") as log:
         name = t["name"].split(":", 1)[-1].replace(" / ", "/")
         result = ok.get(t["result"], "FAIL")
         print(f"{result}\t{name}\t{t.get('duration', 0):.1f}")
+        text = t.get("stdout", "") + "\n" + t.get("stderr", "")
+        for line in text.splitlines():
+            if line.startswith("figure: "):
+                print(f"{name}: {line[8:]}", file=sys.stderr)
         if result == "FAIL":
-            text = t.get("stdout", "") + "\n" + t.get("stderr", "")
             tail = "\n".join(text.rstrip().splitlines()[-lines:])
             print(f"---- {name}: {t['result']}\n{tail}\n----",
                   file=sys.stderr)
@@ -235,6 +241,10 @@ run_long()
 		--commits 1100 --seed 1 --second 2 --jobs "$(nproc)"
 	DBS=$HOST_TMP/gcc/tools/dbs one clones-long \
 		"$SOURCE/tests/bench/clones.sh" --build "$HOST_TMP/gcc"
+	DBS=$HOST_TMP/gcc/tools/dbs \
+		KILL_CLIENT=$HOST_TMP/gcc/tests/e2e/kill-client \
+		LOSSY=$HOST_TMP/gcc/tests/e2e/liblossy.so \
+		one kill-long "$SOURCE/tests/e2e/kill.sh" --long
 }
 
 LONG=no ONLY_SANITIZE=no
