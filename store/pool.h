@@ -34,13 +34,17 @@ struct pool_create_options {
 	uint64_t size;	  /* bytes; 0: all of the device */
 	bool sparse;	  /* a file: do not preallocate */
 	bool force;	  /* overwrite a device that holds something */
+	/* called while the device is written; not 0, -errno, gives up */
+	int (*progress)(void *arg, uint64_t done, uint64_t total);
+	void *arg;
 };
 
 /**
  * Make a pool on the file @path, which is created, or on a block device.
  * Errors: -EEXIST there is a file, or a device holding a file system or a
  *         pool, and no @force; -EINVAL size under POOL_SIZE_MIN; -EBUSY;
- *         -ENOSPC the host's disk is full (the file is removed again)
+ *         -ENOSPC the host's disk is full; what @progress returned (each time
+ *         the file is removed again)
  */
 int pool_create(const char *path, const struct pool_create_options *options,
 		struct store_error *error);

@@ -27,8 +27,16 @@ static uint64_t usable_blocks(uint64_t size)
 	return tail <= region_reserved(nr / REGION_BLOCKS) ? nr - tail : nr;
 }
 
-static int write_zeros(struct blkdev *dev, uint64_t first, uint64_t nr)
+/* What is written with zeros, and who wants to know how far that is. */
+struct zeroing {
+	struct blkdev *dev;
+	const struct pool_create_options *options;
+	uint64_t done, total; /* blocks */
+};
+
+static int write_zeros(struct zeroing *z, uint64_t first, uint64_t nr)
 {
+	const struct pool_create_options *o = z->options;
 	uint8_t *zeros = blkdev_buffer_new(ZERO_BYTES);
 	int rc = zeros ? 0 : -ENOMEM;
 
@@ -37,10 +45,14 @@ static int write_zeros(struct blkdev *dev, uint64_t first, uint64_t nr)
 	while (nr > 0 && rc == 0) {
 		uint64_t n = MIN_OF(nr, (uint64_t)ZERO_BYTES / BLOCK_SIZE);
 
-		rc = blkdev_write(dev, zeros, n * BLOCK_SIZE,
+		rc = blkdev_write(z->dev, zeros, n * BLOCK_SIZE,
 				  first * BLOCK_SIZE);
 		first += n;
 		nr -= n;
+		z->done += n;
+		if (rc == 0 && o->progress)
+			rc = o->progress(o->arg, z->done * BLOCK_SIZE,
+					 z->total * BLOCK_SIZE);
 	}
 	free(zeros);
 	return rc;
@@ -85,15 +97,18 @@ static uint64_t first_high_water(const struct superblock *sb,
 }
 
 /* The log is written once, whatever the device, and never sparse. */
-static int zero_first(struct blkdev *dev, const struct superblock *sb,
-		      bool sparse)
+static int zero_first(struct zeroing *z, const struct superblock *sb)
 {
 	int rc = 0;
 
-	if (dev->is_file && !sparse)
-		return write_zeros(dev, 0, le64_get(sb->high_water));
+	if (z->dev->is_file && !z->options->sparse) {
+		z->total += le64_get(sb->high_water);
+		return write_zeros(z, 0, le64_get(sb->high_water));
+	}
+	for (unsigned i = 0; i < ILOG_SEGMENTS_MAX; i++)
+		z->total += le32_get(sb->ilog[i].nr);
 	for (unsigned i = 0; i < ILOG_SEGMENTS_MAX && rc == 0; i++)
-		rc = write_zeros(dev, le64_get(sb->ilog[i].first),
+		rc = write_zeros(z, le64_get(sb->ilog[i].first),
 				 le32_get(sb->ilog[i].nr));
 	return rc;
 }
@@ -148,6 +163,11 @@ int pool_create_on(struct blkdev *dev,
 	const char *name = options->name ? options->name : "pool";
 	uint64_t size = options->size ? options->size : dev->size;
 	struct pool_options quiet = {.cache_bytes = 1, .no_background = true};
+	struct zeroing zeroing = {
+		.dev = dev,
+		.options = options,
+		.total = 2 * SUPERBLOCK_RING,
+	};
 	struct superblock *sb = NULL;
 	struct pool *pool = NULL;
 	uint64_t nr_blocks;
@@ -177,9 +197,10 @@ int pool_create_on(struct blkdev *dev,
 	}
 	nr_blocks = usable_blocks(size);
 	/* superblocks of an older pool would win */
-	rc = write_zeros(dev, 0, SUPERBLOCK_RING);
+	rc = write_zeros(&zeroing, 0, SUPERBLOCK_RING);
 	if (rc == 0)
-		rc = write_zeros(dev, SUPERBLOCK_COPY_BLKNO, SUPERBLOCK_RING);
+		rc = write_zeros(&zeroing, SUPERBLOCK_COPY_BLKNO,
+				 SUPERBLOCK_RING);
 	if (rc == 0) {
 		sb = calloc(1, sizeof(*sb));
 		rc = sb ? 0 : -ENOMEM;
@@ -201,7 +222,7 @@ int pool_create_on(struct blkdev *dev,
 		lay_out_log(sb, nr_blocks);
 		sb->high_water = le64_of(
 			first_high_water(sb, dev, options->sparse, nr_blocks));
-		rc = zero_first(dev, sb, options->sparse);
+		rc = zero_first(&zeroing, sb);
 	}
 	if (rc == 0)
 		rc = pool_new(dev, sb, &quiet, &pool);

@@ -185,7 +185,7 @@ int run_list(struct invocation *inv)
 	items = json_object_get(result, "items");
 	if (inv_has(inv, "quiet")) {
 		json_array_foreach(items, i, item)
-			puts(out_get_text(item, "name"));
+			out_line("%s", out_get_text(item, "name"));
 	} else {
 		list_print(items, unique);
 	}
@@ -337,7 +337,7 @@ static int rm_show(const struct invocation *inv, struct client *client,
 	}
 	if (dry_run) {
 		rm_print(items);
-		puts(what);
+		out_line("%s", what);
 	} else {
 		code = confirm(inv, what);
 		if (code == CTL_OK)

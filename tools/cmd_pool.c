@@ -6,10 +6,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "store/store.h"
 #include "tools/client.h"
@@ -37,6 +39,58 @@ static bool pool_target_holds(const char *path, char *text, size_t cap)
 	else
 		snprintf(text, cap, "destroys what device '%s' holds", path);
 	return true;
+}
+
+static volatile sig_atomic_t interrupted; /* the signal */
+
+static void on_interrupt(int number)
+{
+	interrupted = number;
+}
+
+static const int interrupts[] = {SIGINT, SIGTERM, SIGHUP};
+
+/* A signal ends the work, not the process: there is a file to remove. */
+static void interrupts_set(void (*handler)(int))
+{
+	struct sigaction action = {.sa_handler = handler}, before;
+
+	for (size_t i = 0; i < ARRAY_SIZE(interrupts); i++) {
+		sigaction(interrupts[i], NULL, &before);
+		if (before.sa_handler != SIG_IGN) /* as under nohup(1) */
+			sigaction(interrupts[i], &action, NULL);
+	}
+}
+
+static int create_progress(void *arg, uint64_t done, uint64_t total)
+{
+	progress_show(arg, done, total);
+	return interrupted ? -EINTR : 0;
+}
+
+/* 0 or -errno; ends the process as the signal would have, if there was one. */
+static int create_watched(const char *path, struct pool_create_options *options,
+			  struct store_error *error)
+{
+	struct progress progress;
+	bool existed = !access(path, F_OK);
+	int err;
+
+	options->progress = create_progress;
+	options->arg = &progress;
+	progress_begin(&progress, "writing", true);
+	interrupts_set(on_interrupt);
+	err = pool_create(path, options, error);
+	progress_end(&progress);
+	interrupts_set(SIG_DFL);
+	if (err != -EINTR || !interrupted)
+		return err;
+	if (existed)
+		note("interrupted; '%s' is no pool now", path);
+	else
+		note("interrupted; '%s' is removed again", path);
+	raise(interrupted);
+	return err;
 }
 
 static int pool_create_parse(const struct invocation *inv, const char *path,
@@ -80,7 +134,7 @@ int run_pool_create(struct invocation *inv)
 	holds = options.force && pool_target_holds(path, what, sizeof(what));
 	if (inv_has(inv, "dry-run")) {
 		if (!inv->json)
-			puts(holds ? what : "destroys nothing");
+			out_line("%s", holds ? what : "destroys nothing");
 		else
 			out_json(json_pack("{s:o, s:b, s:s}", "path",
 					   out_text(path), "dry_run", 1,
@@ -89,7 +143,7 @@ int run_pool_create(struct invocation *inv)
 	}
 	if (holds && (code = confirm(inv, what)) != CTL_OK)
 		return code;
-	err = pool_create(path, &options, &error);
+	err = create_watched(path, &options, &error);
 	if (err == -EINVAL && !error.text[0])
 		snprintf(error.text, sizeof(error.text), "size too small");
 	if (err)
@@ -105,8 +159,8 @@ int run_pool_create(struct invocation *inv)
 				   "duration_ms",
 				   (double)(now_ns() - start) / 1e6));
 	else
-		printf("pool '%s' of %s on '%s'\n", st.name,
-		       out_size(size, st.size), path);
+		out_line("pool '%s' of %s on '%s'", st.name,
+			 out_size(size, st.size), path);
 	return CTL_OK;
 }
 
@@ -311,13 +365,12 @@ int run_pool_list(struct invocation *inv)
 	}
 	if (env && *env)
 		list_add(list, env, &code);
-	for (int k = 0; k < inv->nr_operands; k++)
+	for (int k = 0; k < inv->nr_operands && code == CTL_OK; k++)
 		list_add(list, inv->operands[k], &code);
-	if (inv->json) {
-		out_json(json_pack("{s:o}", "items", list));
-		return code;
-	}
-	list_print(list);
+	if (code == CTL_OK && inv->json)
+		out_json(json_pack("{s:O}", "items", list));
+	else if (code == CTL_OK)
+		list_print(list);
 	json_decref(list);
 	return code;
 }
@@ -336,7 +389,7 @@ static void check_report(void *arg, const char *text)
 
 	progress_end(&run->progress);
 	if (run->print)
-		puts(text);
+		out_line("%s", text);
 	json_array_append_new(run->findings, out_text(text));
 }
 

@@ -4,6 +4,8 @@
  */
 #include "tools/cmd.h"
 
+#include <unistd.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,7 +145,11 @@ int run_get(struct invocation *inv)
 	properties = json_object_get(result, "properties");
 	if (key) {
 		text = value_text(key, json_object_get(properties, key));
-		puts(text ? text : "");
+		/* a script gets the bytes, a terminal nothing that drives it */
+		if (isatty(STDOUT_FILENO))
+			out_line("%s", text ? text : "");
+		else
+			puts(text ? text : "");
 		free(text);
 	} else {
 		get_print(properties);

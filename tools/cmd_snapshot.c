@@ -49,7 +49,7 @@ int run_snapshot(struct invocation *inv)
 		return CTL_OK;
 	}
 	json_array_foreach(json_object_get(result, "items"), i, item)
-		puts(out_get_text(item, "name"));
+		out_line("%s", out_get_text(item, "name"));
 	json_decref(result);
 	return CTL_OK;
 }
@@ -127,7 +127,7 @@ static int restore_dry_run(struct invocation *inv, struct client *client,
 				   json_object_get(diff, "nr_entries"), "bytes",
 				   json_object_get(diff, "bytes")));
 	else
-		puts(what);
+		out_line("%s", what);
 	json_decref(diff);
 	return CTL_OK;
 }

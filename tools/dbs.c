@@ -33,11 +33,7 @@ __attribute__((format(printf, 1, 0))) static void say(const char *fmt,
 		return;
 	fflush(stdout);
 	fputs("dbs: ", stderr);
-	for (const char *c = text; *c; c++)
-		if (iscntrl((unsigned char)*c))
-			fprintf(stderr, "\\x%02x", (unsigned char)*c);
-		else
-			fputc(*c, stderr);
+	out_escaped(stderr, text);
 	fputc('\n', stderr);
 	free(text);
 }

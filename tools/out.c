@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <libsmartcols.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,37 @@ _Noreturn static void out_of_memory(void)
 {
 	fputs("dbs: out of memory\n", stderr);
 	exit(2);
+}
+
+void out_escaped(FILE *f, const char *text)
+{
+	const unsigned char *c = (const unsigned char *)text;
+
+	for (; *c; c++) {
+		/* U+0080..U+009F: a terminal takes them for ESC [ and others */
+		bool c1 = c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0;
+
+		if (iscntrl(*c) || c1)
+			fprintf(f, "\\x%02x", *c);
+		else
+			fputc(*c, f);
+		if (c1)
+			fprintf(f, "\\x%02x", *++c);
+	}
+}
+
+void out_line(const char *fmt, ...)
+{
+	char *text;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		out_of_memory();
+	va_end(ap);
+	out_escaped(stdout, text);
+	putchar('\n');
+	free(text);
 }
 
 bool out_colour(int fd)

@@ -11,9 +11,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <time.h>
 
 #include <jansson.h>
+
+/**
+ * @text with what could drive a terminal, or end a line, as \\xNN.
+ */
+void out_escaped(FILE *f, const char *text);
+/** A line of stdout, escaped. */
+void out_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /** @on: colours may be used on this stream (a terminal, and no NO_COLOR) */
 bool out_colour(int fd);

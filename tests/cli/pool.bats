@@ -56,6 +56,36 @@ teardown() { teardown_dir; }
 	umount "$T/small"
 }
 
+# interrupted SIGNAL: end a pool create once it has begun to write
+interrupted()
+{
+	local pid status=0
+
+	"$DBS" pool create "$POOL" --size 4G 2>"$T/said" &
+	pid=$!
+	until [ -s "$POOL" ] && grep -qs '^write_bytes: [^0]' "/proc/$pid/io"; do
+		kill -0 "$pid" || return 1
+	done
+	kill -s "$1" "$pid"
+	wait "$pid" || status=$?
+	[ "$status" -eq $((128 + $(kill -l "$1"))) ] || return 1
+	[ ! -e "$POOL" ] && grep -q 'interrupted.*removed' "$T/said"
+}
+
+@test "pool create that is interrupted leaves no file" {
+	interrupted TERM
+	interrupted HUP
+}
+
+@test "pool create shows how far it is, on a terminal" {
+	command -v script >/dev/null || skip "no script(1)"
+	script -qec "'$DBS' pool create '$POOL' --size 4G" /dev/null \
+		>"$T/typescript" </dev/null
+	grep -Eq 'writing +[0-9]+ %.*/s +ETA [0-9]' "$T/typescript"
+	"$DBS" pool create "$T/quiet" --size 64M 2>"$T/said"
+	[ ! -s "$T/said" ]
+}
+
 @test "pool create in a folder that is missing or not ours" {
 	fails 3 "No such file" "$DBS" pool create "$T/none/pool" --size 64M
 	fails 2 "neither a file nor" "$DBS" pool create "$MNT" --size 64M
@@ -195,4 +225,23 @@ teardown() { teardown_dir; }
 	fi
 	[ "$status" -eq 4 ]
 	[[ $output == *"in use"* ]]
+}
+
+@test "pool list of what is no pool prints no table" {
+	"$DBS" pool create "$POOL" --size 64M --sparse
+	fails 3 "'$T/nope' cannot be opened: No such file" \
+		"$DBS" pool list "$POOL" "$T/nope"
+	fails 3 "No such file" "$DBS" pool list "$T/nope" --json
+	DBS_POOL=$T/nope fails 3 "No such file" "$DBS" pool list
+	: >"$T/empty"
+	fails 2 "" "$DBS" pool list "$T/empty"
+}
+
+@test "paths on stdout cannot drive a terminal" {
+	local evil=$T/$'a\nb\033[31m'
+
+	run "$DBS" pool create "$evil" --size 64M --sparse
+	[[ $output == *'/a\x0ab\x1b[31m'* ]]
+	run "$DBS" pool create "$evil" --size 64M --force --dry-run
+	[[ $output == *'/a\x0ab\x1b[31m'* ]]
 }
