@@ -19,26 +19,33 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/daemon.h"
+
 #define NR_GROUPS_MAX 65536
 
 struct connection {
 	struct control *control;
 	/* under control->lock */
-	int fd;	   /* -1: the slot is free */
-	bool busy; /* a request runs */
-	bool done; /* its thread is about to end: to be joined */
+	int fd;	      /* -1: the slot is free */
+	bool busy;    /* a request runs */
+	bool evicted; /* may not become busy any more */
+	bool done;    /* its thread is about to end: to be joined */
+	uid_t uid;    /* the peer's */
+	uint64_t idle_since;
 	pthread_t thread;
 };
 
 struct control {
 	/* immutable */
 	struct control_options options;
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	int dir_fd;	  /* O_PATH of the socket's directory */
+	const char *base; /* its name there, in options.path */
 	int listen_fd;
 	int wake_fd; /* an eventfd, readable once stopping is true */
 	pthread_t thread;
-	bool bound;   /* the file is ours to remove */
-	bool started; /* thread runs */
+	char new_name[32]; /* before it listens */
+	const char *bound; /* the name that is ours to remove, or NULL */
+	bool started;	   /* thread runs */
 	/* atomic */
 	_Atomic bool stopping;
 	/* under lock */
@@ -63,7 +70,7 @@ static bool peer_in_group(int fd, const struct ucred *peer, gid_t group)
 	return false;
 }
 
-static bool peer_may(struct control *control, int fd)
+static bool peer_may(struct control *control, int fd, uid_t *uid)
 {
 	const struct control_options *o = &control->options;
 	struct ucred peer;
@@ -71,6 +78,7 @@ static bool peer_may(struct control *control, int fd)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
 		return false;
+	*uid = peer.uid;
 	if (peer.uid == 0 || peer.uid == o->owner)
 		return true;
 	if (o->group != (gid_t)-1 && peer_in_group(fd, &peer, o->group))
@@ -82,16 +90,44 @@ static bool peer_may(struct control *control, int fd)
 
 /* -- one connection ------------------------------------------------------- */
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void monotonic_add(struct timespec *t, time_t s)
+{
+	clock_gettime(CLOCK_MONOTONIC, t);
+	t->tv_sec += s;
+}
+
+static int ms_until(const struct timespec *t)
+{
+	struct timespec now;
+	int64_t ms;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ms = (int64_t)(t->tv_sec - now.tv_sec) * 1000 +
+	     (t->tv_nsec - now.tv_nsec) / 1000000;
+	return ms < 0 ? 0 : (int)ms;
+}
+
 static int send_all(int fd, const char *buf, size_t len)
 {
+	struct timespec deadline;
 	ssize_t n;
 
+	monotonic_add(&deadline, CONTROL_ANSWER_S);
 	while (len) {
 		n = send(fd, buf, len, MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0)
-			return -1; /* gone, or it reads nothing: SO_SNDTIMEO */
+		/* gone, or it reads nothing (SO_SNDTIMEO), or too slowly */
+		if (n <= 0 || ms_until(&deadline) == 0)
+			return -1;
 		buf += n;
 		len -= (size_t)n;
 	}
@@ -115,23 +151,6 @@ static int answer_send(int fd, json_t *answer)
 	rc = send_all(fd, text, len);
 	free(text);
 	return rc;
-}
-
-static void monotonic_add(struct timespec *t, time_t s)
-{
-	clock_gettime(CLOCK_MONOTONIC, t);
-	t->tv_sec += s;
-}
-
-static int ms_until(const struct timespec *t)
-{
-	struct timespec now;
-	int64_t ms;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	ms = (int64_t)(t->tv_sec - now.tv_sec) * 1000 +
-	     (t->tv_nsec - now.tv_nsec) / 1000000;
-	return ms < 0 ? 0 : (int)ms;
 }
 
 enum line_result {
@@ -188,8 +207,9 @@ static bool connection_set_busy(struct connection *c, bool busy)
 	bool may;
 
 	pthread_mutex_lock(&control->lock);
-	may = !atomic_load(&control->stopping);
+	may = !atomic_load(&control->stopping) && !c->evicted;
 	c->busy = busy && may;
+	c->idle_since = now_ns();
 	pthread_mutex_unlock(&control->lock);
 	return may;
 }
@@ -227,14 +247,6 @@ static void connection_serve(struct connection *c, int fd)
 	buf = malloc(CTL_REQUEST_MAX);
 	if (!buf)
 		return;
-	if (!peer_may(c->control, fd)) {
-		answer_send(fd, ctl_answer_error(CTL_NOT_PERMITTED,
-						 "you may not control this "
-						 "pool; ask for membership in "
-						 "the socket's group"));
-		free(buf);
-		return;
-	}
 	for (;;) {
 		result = line_read(c->control, fd, buf, &have, &len);
 		if (result == LINE_TOO_LONG)
@@ -289,7 +301,43 @@ static int thread_start(pthread_t *thread, void *(*fn)(void *), void *arg)
 	return -rc;
 }
 
-static bool connection_start_locked(struct control *control, int fd)
+/* Slots that connections of @uid have; of everybody but root: (uid_t)-1 */
+static unsigned nr_slots_locked(const struct control *control, uid_t uid)
+{
+	const struct connection *c = control->connections;
+	unsigned nr = 0;
+
+	for (int i = 0; i < CONTROL_CONNECTIONS_MAX; i++)
+		if (c[i].fd >= 0 &&
+		    (uid == (uid_t)-1 ? c[i].uid != 0 : c[i].uid == uid))
+			nr++;
+	return nr;
+}
+
+/* C1: idle, of the user that has the most, and of these idle for longest. */
+static struct connection *find_victim_locked(struct control *control,
+					     bool spare_root)
+{
+	struct connection *found = NULL;
+	unsigned most = 0;
+
+	for (int i = 0; i < CONTROL_CONNECTIONS_MAX; i++) {
+		struct connection *c = &control->connections[i];
+		unsigned nr;
+
+		if (c->fd < 0 || c->busy || (spare_root && c->uid == 0))
+			continue;
+		nr = nr_slots_locked(control, c->uid);
+		if (found && (nr < most || (nr == most &&
+					    c->idle_since > found->idle_since)))
+			continue;
+		found = c;
+		most = nr;
+	}
+	return found;
+}
+
+static struct connection *find_free_locked(struct control *control)
 {
 	struct connection *c;
 
@@ -299,36 +347,83 @@ static bool connection_start_locked(struct control *control, int fd)
 			pthread_join(c->thread, NULL);
 			c->done = false;
 		}
-		if (c->fd >= 0)
-			continue;
-		c->control = control;
-		c->fd = fd;
-		c->busy = false;
-		if (thread_start(&c->thread, connection_main, c) == 0)
-			return true;
-		c->fd = -1;
-		return false;
+		if (c->fd < 0)
+			return c;
 	}
-	return false;
+	return NULL;
+}
+
+/*
+ * C1: a slot for a peer @uid, or NULL.  Only the accepting thread takes slots,
+ * so the lock can be given up while a connection is thrown out.
+ */
+static struct connection *slot_take_locked(struct control *control, uid_t uid)
+{
+	bool crowded = uid != 0 && nr_slots_locked(control, (uid_t)-1) >=
+					   CONTROL_CONNECTIONS_OTHERS;
+	struct connection *c = crowded ? NULL : find_free_locked(control);
+
+	if (c)
+		return c;
+	c = find_victim_locked(control, uid != 0);
+	if (!c)
+		return NULL;
+	c->evicted = true;
+	shutdown(c->fd, SHUT_RDWR);
+	pthread_mutex_unlock(&control->lock);
+	pthread_join(c->thread, NULL);
+	pthread_mutex_lock(&control->lock);
+	if (c->fd >= 0) /* we are stopping */
+		close(c->fd);
+	c->fd = -1;
+	c->done = false;
+	return c;
+}
+
+static bool connection_start(struct control *control, int fd, uid_t uid)
+{
+	struct connection *c;
+	bool started = false;
+
+	pthread_mutex_lock(&control->lock);
+	c = slot_take_locked(control, uid);
+	if (c) {
+		*c = (struct connection){
+			.control = control,
+			.fd = fd,
+			.uid = uid,
+			.idle_since = now_ns(),
+		};
+		started = thread_start(&c->thread, connection_main, c) == 0;
+		if (!started)
+			c->fd = -1;
+	}
+	pthread_mutex_unlock(&control->lock);
+	return started;
 }
 
 static void accept_one(struct control *control)
 {
 	const struct timeval timeout = {.tv_sec = CONTROL_LINE_S};
-	bool started;
+	uid_t uid = (uid_t)-1;
 	int fd;
 
 	fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
 		return;
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
-	pthread_mutex_lock(&control->lock);
-	started = connection_start_locked(control, fd);
-	pthread_mutex_unlock(&control->lock);
-	if (started)
+	if (!peer_may(control, fd, &uid))
+		answer_send(fd, ctl_answer_error(CTL_NOT_PERMITTED,
+						 "you may not control this "
+						 "pool; ask for membership in "
+						 "the socket's group"));
+	else if (connection_start(control, fd, uid))
 		return;
-	answer_send(fd, ctl_answer_error(CTL_CONFLICT,
-					 "too many connections; try again"));
+	else
+		answer_send(fd, ctl_answer_error(CTL_CONFLICT,
+						 "the daemon is busy with %d "
+						 "requests; try again",
+						 CONTROL_CONNECTIONS_MAX));
 	close(fd);
 }
 
@@ -363,32 +458,45 @@ fail(struct control_error *error, int err, const char *fmt, ...)
 	return err;
 }
 
-/* A socket that nobody listens on is what a killed daemon left. */
-static int remove_dead(const struct sockaddr_un *addr,
-		       struct control_error *error)
+/* An address that leads to @name in our directory, however long its path. */
+static void address_of(const struct control *control, const char *name,
+		       struct sockaddr_un *addr)
 {
+	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if ((size_t)snprintf(addr->sun_path, sizeof(addr->sun_path),
+			     "/proc/self/fd/%d/%s", control->dir_fd,
+			     name) >= sizeof(addr->sun_path))
+		strcpy(addr->sun_path, control->options.path);
+}
+
+/* A socket that nobody listens on is what a killed daemon left. */
+static int check_dead(const struct control *control,
+		      struct control_error *error)
+{
+	const char *path = control->options.path;
+	struct sockaddr_un addr;
 	struct stat st;
 	int fd, rc;
 
-	if (lstat(addr->sun_path, &st))
+	if (fstatat(control->dir_fd, control->base, &st, AT_SYMLINK_NOFOLLOW))
 		return 0;
 	if (!S_ISSOCK(st.st_mode))
 		return fail(error, -EEXIST,
 			    "'%s' exists and is no socket; name another with "
 			    "--socket",
-			    addr->sun_path);
+			    path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return fail(error, -errno, "cannot make a socket: %s",
 			    strerror(errno));
-	rc = connect(fd, (const struct sockaddr *)addr, sizeof(*addr));
+	address_of(control, control->base, &addr);
+	rc = connect(fd, (const struct sockaddr *)&addr, sizeof(addr));
 	close(fd);
 	if (rc == 0)
 		return fail(error, -EBUSY,
 			    "another daemon listens on '%s'; name another "
 			    "socket with --socket",
-			    addr->sun_path);
-	unlink(addr->sun_path);
+			    path);
 	return 0;
 }
 
@@ -411,29 +519,17 @@ static int run_dir_make(struct control_error *error)
 	return 0;
 }
 
-static int listen_on(struct control *control, struct control_error *error)
+/* @name: a socket of the mode and owner that it is to have, listening. */
+static int listen_as(struct control *control, const char *name,
+		     struct control_error *error)
 {
 	const struct control_options *o = &control->options;
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	bool group = o->group != (gid_t)-1;
+	struct sockaddr_un addr;
 	mode_t before;
 	int rc;
 
-	if (strlen(o->path) >= sizeof(addr.sun_path))
-		return fail(error, -ENAMETOOLONG,
-			    "the socket's path '%s' is too long: at most %zu "
-			    "bytes",
-			    o->path, sizeof(addr.sun_path) - 1);
-	strcpy(addr.sun_path, o->path);
-	strcpy(control->path, o->path);
-	rc = remove_dead(&addr, error);
-	if (rc)
-		return rc;
-	control->listen_fd =
-		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (control->listen_fd < 0)
-		return fail(error, -errno, "cannot make a socket: %s",
-			    strerror(errno));
+	address_of(control, name, &addr);
 	/* its mode from the start, and no path is followed a second time */
 	before = umask(group ? 0117 : 0177);
 	rc = bind(control->listen_fd, (struct sockaddr *)&addr, sizeof(addr));
@@ -441,8 +537,10 @@ static int listen_on(struct control *control, struct control_error *error)
 	if (rc)
 		return fail(error, -errno, "cannot make the socket '%s': %s",
 			    o->path, strerror(errno));
-	control->bound = true;
-	if ((group || o->owner != 0) && lchown(o->path, o->owner, o->group))
+	control->bound = name;
+	if ((group || o->owner != 0) &&
+	    fchownat(control->dir_fd, name, o->owner, o->group,
+		     AT_SYMLINK_NOFOLLOW))
 		return fail(error, -errno,
 			    "cannot give the socket '%s' to its owner and "
 			    "group: %s",
@@ -450,6 +548,48 @@ static int listen_on(struct control *control, struct control_error *error)
 	if (listen(control->listen_fd, 64))
 		return fail(error, -errno, "cannot listen on '%s': %s", o->path,
 			    strerror(errno));
+	return 0;
+}
+
+/*
+ * C2: it gets its name when it listens, and so replaces what a killed daemon
+ * left: a socket of that name that nobody listens on is dead.
+ */
+static int listen_on(struct control *control, struct control_error *error)
+{
+	const struct control_options *o = &control->options;
+	int rc;
+
+	if (strlen(o->path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return fail(error, -ENAMETOOLONG,
+			    "the socket's path '%s' is too long: at most %zu "
+			    "bytes",
+			    o->path,
+			    sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+	control->dir_fd = daemon_open_parent(o->path, &control->base);
+	if (control->dir_fd < 0)
+		return fail(error, control->dir_fd,
+			    "cannot make the socket '%s': %s", o->path,
+			    strerror(-control->dir_fd));
+	rc = check_dead(control, error);
+	if (rc)
+		return rc;
+	control->listen_fd =
+		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (control->listen_fd < 0)
+		return fail(error, -errno, "cannot make a socket: %s",
+			    strerror(errno));
+	snprintf(control->new_name, sizeof(control->new_name), ".dbsfs.%d",
+		 getpid());
+	unlinkat(control->dir_fd, control->new_name, 0);
+	rc = listen_as(control, control->new_name, error);
+	if (rc)
+		return rc;
+	if (renameat(control->dir_fd, control->new_name, control->dir_fd,
+		     control->base))
+		return fail(error, -errno, "cannot make the socket '%s': %s",
+			    o->path, strerror(errno));
+	control->bound = control->base;
 	return 0;
 }
 
@@ -462,7 +602,7 @@ int control_new(const struct control_options *options, struct control **out,
 	if (!control)
 		return fail(error, -ENOMEM, "out of memory");
 	control->options = *options;
-	control->listen_fd = -1;
+	control->listen_fd = control->dir_fd = -1;
 	pthread_mutex_init(&control->lock, NULL);
 	for (int i = 0; i < CONTROL_CONNECTIONS_MAX; i++)
 		control->connections[i].fd = -1;
@@ -526,8 +666,12 @@ void control_free(struct control *control)
 {
 	if (!control)
 		return;
+	daemon_raise_privileges();
 	if (control->bound)
-		unlink(control->path);
+		unlinkat(control->dir_fd, control->bound, 0);
+	daemon_lower_privileges();
+	if (control->dir_fd >= 0)
+		close(control->dir_fd);
 	if (control->listen_fd >= 0)
 		close(control->listen_fd);
 	if (control->wake_fd >= 0)

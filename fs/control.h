@@ -6,11 +6,17 @@
  *
  * One thread a connection, CONTROL_CONNECTIONS_MAX at most; one request a
  * line, answered in order.  What a peer sends is hostile until parsed: lines
- * are bounded, idle peers are cut off, and after a request that is no JSON
- * the connection is closed.
+ * are bounded, idle and slow peers are cut off, and after a request that is no
+ * JSON the connection is closed.
  *
  * Who may: root, the owner of the pool's file, members of the configured
  * group.
+ *
+ * Invariants:
+ *  C1  whoever connects is served, unless all slots run requests: the idle
+ *      connection of who has the most gives way.  Some slots are root's only.
+ *  C2  a socket file of our name that refuses connections is a dead daemon's,
+ *      never one of a daemon that starts.
  */
 #ifndef DBS_FS_CONTROL_H
 #define DBS_FS_CONTROL_H
@@ -20,9 +26,11 @@
 
 #include "fs/ctl_ops.h"
 
-#define CONTROL_CONNECTIONS_MAX 64
-#define CONTROL_IDLE_S		600 /* between requests */
-#define CONTROL_LINE_S		10 /* from a request's first byte to its last */
+#define CONTROL_CONNECTIONS_MAX	   64
+#define CONTROL_CONNECTIONS_OTHERS 56  /* than root's */
+#define CONTROL_IDLE_S		   600 /* between requests */
+#define CONTROL_LINE_S		   10 /* from a request's first byte to its last */
+#define CONTROL_ANSWER_S	   60 /* for taking an answer */
 
 struct control;
 

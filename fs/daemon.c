@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -205,43 +206,136 @@ void daemon_set_limits(void)
 		close(fd);
 }
 
-void daemon_drop_privileges(void)
+/*
+ * mount(2) and umount2(2); and them, and the removal of the socket and the pid
+ * file, in a directory that is closed to others than its owner
+ */
+#define CAPS_KEPT (1u << CAP_SYS_ADMIN | 1u << CAP_DAC_OVERRIDE)
+
+static bool dropped;
+
+/* The calling thread's. */
+static void caps_set(uint32_t effective)
 {
-	/*
-	 * umount2(); and it, and the removal of the socket and the pid file,
-	 * in a directory that is closed to others than its owner
-	 */
-	const uint32_t keep = 1u << CAP_SYS_ADMIN | 1u << CAP_DAC_OVERRIDE;
 	struct __user_cap_header_struct head = {
 		.version = _LINUX_CAPABILITY_VERSION_3,
 	};
 	struct __user_cap_data_struct data[2] = {
-		{.effective = keep, .permitted = keep},
+		{.effective = effective, .permitted = CAPS_KEPT},
 	};
 
-	for (unsigned long cap = 0; cap < 64; cap++)
-		if (cap >= 32 || !(keep & 1u << cap))
-			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
-	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (syscall(SYS_capset, &head, data))
-		log_warn("capabilities not dropped errno=%d", errno);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		log_warn("capabilities not set errno=%d", errno);
 }
 
-int daemon_write_pid(const char *path)
+void daemon_drop_privileges(void)
+{
+	for (unsigned long cap = 0; cap < 64; cap++)
+		if (cap >= 32 || !(CAPS_KEPT & 1u << cap))
+			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	caps_set(0);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	dropped = true;
+}
+
+void daemon_raise_privileges(void)
+{
+	if (dropped)
+		caps_set(CAPS_KEPT);
+}
+
+void daemon_lower_privileges(void)
+{
+	if (dropped)
+		caps_set(0);
+}
+
+/* What the C library, sanitizers and our tests may ask for later. */
+static bool is_needed(const char *variable)
+{
+	static const char *const prefixes[] = {
+		"NOTIFY_SOCKET=", "PATH=",	   "TZ=",
+		"DBS_",		  "LD_",	   "GCOV_",
+		"ASAN_OPTIONS=",  "LSAN_OPTIONS=", "TSAN_OPTIONS=",
+		"UBSAN_OPTIONS=",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+		if (strncmp(variable, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	return false;
+}
+
+void daemon_forget_environment(void)
+{
+	char **from, **to;
+
+	for (from = to = environ; *from; from++) {
+		if (is_needed(*from))
+			*to++ = *from;
+		else
+			explicit_bzero(*from, strlen(*from));
+	}
+	*to = NULL;
+}
+
+/* -- pid file ------------------------------------------------------------- */
+
+int daemon_open_parent(const char *path, const char **base)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
+	int fd;
+
+	*base = slash ? slash + 1 : path;
+	if (!**base)
+		return -EISDIR;
+	if ((size_t)(*base - path) >= sizeof(dir))
+		return -ENAMETOOLONG;
+	snprintf(dir, sizeof(dir), "%.*s", (int)(*base - path), path);
+	fd = open(*dir ? dir : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int write_pid_at(int dir, const char *base)
 {
 	char text[32];
-	int fd, n;
+	int fd, n, rc = 0;
 
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-		  0644);
+	/* a new file, whatever is there: a link might lead elsewhere */
+	if (unlinkat(dir, base, 0) && errno != ENOENT)
+		return -errno;
+	fd = openat(dir, base,
+		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
 	n = snprintf(text, sizeof(text), "%d\n", getpid());
-	if (write(fd, text, (size_t)n) != n) {
-		n = -errno;
-		close(fd);
-		return n;
+	if (write(fd, text, (size_t)n) != n)
+		rc = -errno;
+	return close(fd) && rc == 0 ? -errno : rc;
+}
+
+int daemon_write_pid(const char *path, int *dir)
+{
+	const char *base;
+	int rc;
+
+	*dir = daemon_open_parent(path, &base);
+	if (*dir < 0)
+		return *dir;
+	rc = write_pid_at(*dir, base);
+	if (rc) {
+		close(*dir);
+		*dir = -1;
 	}
-	return close(fd) ? -errno : 0;
+	return rc;
+}
+
+void daemon_remove_pid(const char *path, int dir)
+{
+	daemon_raise_privileges();
+	unlinkat(dir, strrchr(path, '/') + 1, 0);
+	daemon_lower_privileges();
+	close(dir);
 }

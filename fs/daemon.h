@@ -32,13 +32,30 @@ void daemon_log_open(bool foreground, enum log_level level);
 
 /** No core dumps, last to be killed, allocations that don't wait for us. */
 void daemon_set_limits(void);
+/** Overwrite our environment, but for what a running daemon looks at. */
+void daemon_forget_environment(void);
 /**
- * Keep what unmounting needs and drop the rest, for good.  Threads inherit
- * it: call it before the first.
+ * Keep what mounting and unmounting need, and drop the rest, for good.  What
+ * is kept has no effect before it is raised.  Threads inherit all this: call
+ * it before the first.
  */
 void daemon_drop_privileges(void);
+/**
+ * Let the calling thread use what was kept, for one system call.  Before
+ * daemon_drop_privileges() they do nothing.
+ */
+void daemon_raise_privileges(void);
+void daemon_lower_privileges(void);
 
-/** 0 or -errno */
-int daemon_write_pid(const char *path);
+/**
+ * The directory of @path, so that its last part can be made and removed there
+ * whatever becomes of the path.  @base: out, the last part
+ * Returns an O_PATH descriptor or -errno.
+ */
+int daemon_open_parent(const char *path, const char **base);
+/** @dir: out, the descriptor of its directory.  0 or -errno */
+int daemon_write_pid(const char *path, int *dir);
+/** Remove it; closes @dir. */
+void daemon_remove_pid(const char *path, int dir);
 
 #endif

@@ -34,7 +34,7 @@ struct server {
 	char socket_path[PATH_MAX];
 	char pid_path[PATH_MAX]; /* "" : none */
 	uid_t owner;
-	bool pid_written;
+	int pid_dir; /* -1: not written */
 	struct mountpoint mp;
 	struct blkdev *dev;
 	struct fs fs;
@@ -171,12 +171,11 @@ static void server_listen(struct server *s)
 		server_fail(s, ctl_code_of_errno(rc), "%s", error.text);
 	if (!*s->pid_path)
 		return;
-	rc = daemon_write_pid(s->pid_path);
+	rc = daemon_write_pid(s->pid_path, &s->pid_dir);
 	if (rc)
 		server_fail(s, ctl_code_of_errno(rc),
 			    "cannot write the pid file '%s': %s", s->pid_path,
 			    strerror(-rc));
-	s->pid_written = true;
 }
 
 static void server_block_signals(struct server *s)
@@ -280,9 +279,9 @@ static void server_mount(struct server *s)
 	int rc;
 
 	rc = session_start(&options, &s->fs.session, &error);
-	mountpoint_close(&s->mp); /* or it would keep the directory busy */
 	if (rc)
 		server_fail(s, ctl_code_of_errno(rc), "%s", error.text);
+	mountpoint_settle(&s->mp);
 	rc = poll(p, 2, READY_TIMEOUT_MS);
 	if (rc <= 0 || !(p[0].revents & POLLIN))
 		server_fail(s, CTL_FAILED,
@@ -382,8 +381,9 @@ static void server_release(struct server *s)
 	server_close_pool(s);
 	blkdev_close(s->dev);
 	s->dev = NULL;
-	if (s->pid_written)
-		unlink(s->pid_path);
+	if (s->pid_dir >= 0)
+		daemon_remove_pid(s->pid_path, s->pid_dir);
+	s->pid_dir = -1;
 	/* last: its connections tell those who wait that the pool is free */
 	control_free(s->control);
 	s->control = NULL;
@@ -391,10 +391,14 @@ static void server_release(struct server *s)
 
 int main(int argc, char **argv)
 {
-	static struct server s = {.mp.fd = -1};
+	static struct server s = {
+		.mp = {.fd = -1, .parent_fd = -1},
+		.pid_dir = -1,
+	};
 	int rc;
 
 	options_parse(&s.args, argc, argv);
+	daemon_forget_environment();
 	if (geteuid() != 0)
 		daemon_fail(CTL_NOT_PERMITTED, "only root can mount; use sudo");
 	server_resolve(&s);

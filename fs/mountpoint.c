@@ -11,6 +11,8 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "fs/daemon.h"
+
 #define FS_TYPE	    "fuse.dbs"
 #define NR_DEAD_MAX 16 /* mounts that killed daemons piled up */
 
@@ -130,9 +132,9 @@ static int check_empty(const struct mountpoint *mp,
 }
 
 /* Its daemon is gone; stat() may not tell, as the kernel keeps attributes. */
-static bool is_dead(const char *path)
+static bool is_dead(const struct mountpoint *mp)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(mp->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
 		return errno == ENOTCONN || errno == ECONNABORTED;
@@ -144,7 +146,7 @@ static bool is_dead(const char *path)
 static int clear_dead(const struct mountpoint *mp,
 		      struct mountpoint_error *error)
 {
-	char type[64] = "";
+	char type[64] = "", link[64];
 	int rc;
 
 	rc = mounted_type(mp->path, type, sizeof(type));
@@ -153,12 +155,13 @@ static int clear_dead(const struct mountpoint *mp,
 			    strerror(-rc));
 	if (rc == 0)
 		return 0;
-	if (strcmp(type, FS_TYPE) || !is_dead(mp->path))
+	if (strcmp(type, FS_TYPE) || !is_dead(mp))
 		return fail(error, -EBUSY,
 			    "something is mounted on '%s' already; unmount "
 			    "it, or mount elsewhere",
 			    mp->path);
-	if (umount2(mp->path, MNT_DETACH | UMOUNT_NOFOLLOW))
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", mp->fd);
+	if (umount2(link, MNT_DETACH))
 		return fail(error, -errno,
 			    "cannot take away the dead mount on '%s': %s",
 			    mp->path, strerror(errno));
@@ -186,6 +189,7 @@ int mountpoint_open(const char *path, struct mountpoint *mp,
 {
 	int rc;
 
+	mp->parent_fd = -1;
 	for (int i = 0;; i++) {
 		rc = open_dir(path, mp, error);
 		if (rc)
@@ -213,10 +217,30 @@ void mountpoint_close(struct mountpoint *mp)
 	mp->fd = -1;
 }
 
+void mountpoint_settle(struct mountpoint *mp)
+{
+	if (path_of_fd(mp->fd, mp->path))
+		log_warn("mountpoint has no path errno=%d", errno);
+	mp->parent_fd = openat(mp->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (mp->parent_fd < 0)
+		log_warn("mountpoint has no parent errno=%d", errno);
+	mountpoint_close(mp); /* or it would keep the directory busy */
+}
+
 int mountpoint_unmount(const struct mountpoint *mp, int flags)
 {
-	if (umount2(mp->path, flags | UMOUNT_NOFOLLOW) == 0)
-		return 0;
+	char path[PATH_MAX + 64];
+	int rc;
+
+	/* P1: the last part cannot be swapped while it is mounted on */
+	if (mp->parent_fd >= 0)
+		snprintf(path, sizeof(path), "/proc/self/fd/%d%s",
+			 mp->parent_fd, strrchr(mp->path, '/'));
+	else
+		snprintf(path, sizeof(path), "%s", mp->path);
+	daemon_raise_privileges();
+	rc = umount2(path, flags | UMOUNT_NOFOLLOW) ? -errno : 0;
+	daemon_lower_privileges();
 	/* somebody else did */
-	return errno == EINVAL || errno == ENOENT ? 0 : -errno;
+	return rc == -EINVAL || rc == -ENOENT ? 0 : rc;
 }

@@ -3,6 +3,11 @@
  * mountpoint.h - the directory a pool is mounted on
  *
  * Below: /proc/self/mountinfo, umount2(2).  Above: main.c.
+ *
+ * Invariant:
+ *  P1  a path is followed once, when the directory is opened.  What is looked
+ *      at, mounted on and unmounted is what was opened then, whatever others
+ *      put in the place of its parents meanwhile.
  */
 #ifndef DBS_FS_MOUNTPOINT_H
 #define DBS_FS_MOUNTPOINT_H
@@ -12,6 +17,7 @@
 
 struct mountpoint {
 	int fd;		     /* O_PATH; -1 when closed */
+	int parent_fd;	     /* O_PATH of the directory it lies in, or -1 */
 	char path[PATH_MAX]; /* absolute, no links */
 };
 
@@ -27,6 +33,12 @@ struct mountpoint_error {
 int mountpoint_open(const char *path, struct mountpoint *mp,
 		    struct mountpoint_error *error);
 void mountpoint_close(struct mountpoint *mp);
+
+/**
+ * Something is mounted on it now, so nobody can move it any more: remember
+ * where it is, and let go of it, for that keeps it busy.
+ */
+void mountpoint_settle(struct mountpoint *mp);
 
 /**
  * Unmount; @flags: of umount2(2).  Not mounted any more is success.

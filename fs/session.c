@@ -16,6 +16,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "fs/daemon.h"
 #include "store/store.h"
 
 #ifndef FUSE_DIRECT_IO_ALLOW_MMAP
@@ -354,21 +355,26 @@ static int session_mount(struct session *session, struct session_error *error)
 {
 	const struct session_options *o = &session->options;
 	char data[160], target[64];
+	int rc;
 
 	snprintf(data, sizeof(data),
 		 "fd=%d,rootmode=40000,user_id=0,group_id=0,"
 		 "default_permissions,allow_other,max_read=%u",
 		 session->fd, SESSION_IO_MAX);
 	snprintf(target, sizeof(target), "/proc/self/fd/%d", o->mountpoint_fd);
-	if (mount(o->source, target, "fuse.dbs", o->mount_flags, data) == 0)
+	daemon_raise_privileges();
+	rc = mount(o->source, target, "fuse.dbs", o->mount_flags, data) ? -errno
+									: 0;
+	daemon_lower_privileges();
+	if (rc == 0)
 		return 0;
-	if (errno == ENODEV)
+	if (rc == -ENODEV)
 		snprintf(error->text, sizeof(error->text),
 			 "the kernel has no FUSE; load the module 'fuse'");
 	else
 		snprintf(error->text, sizeof(error->text), "cannot mount: %s",
-			 strerror(errno));
-	return -errno;
+			 strerror(-rc));
+	return rc;
 }
 
 static int session_open(struct session *session, struct session_error *error)

@@ -51,13 +51,10 @@ static int mount_check_other(const char *dir, bool dead)
 	int code = CTL_OK;
 
 	if (host_mount_find(dir, &mount))
-		return CTL_OK;
+		return dead ? fail(CTL_CONFLICT, "'%s' is dead", dir) : CTL_OK;
 	if (host_mount_is_ours(&mount) && dead) {
+		/* dbsfs does it, which has the directory open */
 		note("replacing the dead mount on '%s'", dir);
-		if (umount2(dir, MNT_DETACH))
-			code = fail(CTL_FAILED,
-				    "detaching the dead mount on '%s': %m",
-				    dir);
 	} else if (host_mount_is_ours(&mount)) {
 		code = fail(CTL_CONFLICT,
 			    "pool '%s' is already mounted on '%s'",
@@ -88,6 +85,7 @@ static int mount_check_dir(const char *dir)
 		return code;
 	switch (host_dir_state(dir)) {
 	case DIR_OK:
+	case DIR_DEAD: /* and ours */
 		return CTL_OK;
 	case DIR_USED:
 		return fail(CTL_CONFLICT, "mountpoint '%s' is not empty", dir);
@@ -96,10 +94,6 @@ static int mount_check_dir(const char *dir)
 			    dir);
 	case DIR_NOT_DIR:
 		return fail(CTL_FAILED, "mountpoint '%s' is not a directory",
-			    dir);
-	case DIR_DEAD:
-		return fail(CTL_CONFLICT,
-			    "mountpoint '%s' is a dead mount of another kind",
 			    dir);
 	default:
 		return fail(errno == EACCES ? CTL_NOT_PERMITTED : CTL_FAILED,
@@ -424,15 +418,14 @@ static int umount_by_kernel(const char *dir, const char *pool, bool lazy,
 {
 	bool dead = host_dir_state(dir) == DIR_DEAD, held;
 	pid_t owner = dead ? 0 : pool_owner(pool, &held);
+	int err;
 
-	if (umount2(dir, lazy || dead ? MNT_DETACH : 0)) {
-		if (errno == EBUSY)
-			return fail_busy(dir);
-		if (errno == EPERM)
-			return fail(CTL_NOT_PERMITTED, "unmounting '%s': %m",
-				    dir);
-		return fail(CTL_FAILED, "unmounting '%s': %m", dir);
-	}
+	err = host_umount(dir, lazy || dead ? MNT_DETACH : 0);
+	if (err == -EBUSY)
+		return fail_busy(dir);
+	if (err)
+		return fail(err == -EPERM ? CTL_NOT_PERMITTED : CTL_FAILED,
+			    "unmounting '%s': %s", dir, strerror(-err));
 	if (dead) {
 		note("the daemon of '%s' had died", dir);
 		daemon_forget(pool);

@@ -20,10 +20,26 @@
 
 /* ---- the socket --------------------------------------------------------------- */
 
+static void set_timeout(int fd, time_t seconds)
+{
+	struct timeval tv = {.tv_sec = seconds};
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
+static int peer_of(int fd, struct ucred *cred)
+{
+	socklen_t len = sizeof(*cred);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, cred, &len) ? -errno : 0;
+}
+
 int daemon_connect(const char *path)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int fd, err;
+	struct ucred peer;
+	int fd, err = 0;
 
 	if (strlen(path) >= sizeof(addr.sun_path))
 		return -ENAMETOOLONG;
@@ -31,19 +47,37 @@ int daemon_connect(const char *path)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
-	return fd;
+	/* one that hangs has its queue full at some time */
+	set_timeout(fd, PING_TIMEOUT_S);
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		err = errno == EAGAIN ? -ETIMEDOUT : -errno;
+	else
+		err = peer_of(fd, &peer);
+	/* in a folder of others anyone could answer */
+	if (!err && peer.uid)
+		err = -EPERM;
+	set_timeout(fd, 0);
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
 }
 
 int fail_socket(const char *path, int err)
 {
-	if (err == -EACCES || err == -EPERM)
+	if (err == -EACCES)
 		return fail(CTL_NOT_PERMITTED, "socket '%s': %s", path,
 			    strerror(-err));
+	if (err == -EPERM)
+		return fail(CTL_NOT_PERMITTED,
+			    "socket '%s' is not one that a daemon of root "
+			    "answers you on",
+			    path);
+	if (err == -EBUSY)
+		return fail(CTL_CONFLICT,
+			    "the daemon on '%s' is busy with too many "
+			    "requests; try again",
+			    path);
 	if (err == -ECONNREFUSED)
 		return fail(CTL_UNREACHABLE,
 			    "socket '%s' is stale: no daemon listens there any "
@@ -134,7 +168,8 @@ int daemon_exchange(int fd, json_t *request, json_t **answer)
 	text[len] = '\n'; /* json_dumps' NUL is not needed any more */
 	err = send_all(fd, text, len + 1);
 	free(text);
-	if (!err)
+	/* who closes without reading may have said why before */
+	if (!err || err == -EPIPE || err == -ECONNRESET)
 		err = receive_line(fd, &line);
 	if (err)
 		return err;
@@ -156,14 +191,6 @@ json_t *daemon_request(const char *command, json_t *arguments)
 
 /* ---- daemons --------------------------------------------------------------------- */
 
-static void set_timeout(int fd, time_t seconds)
-{
-	struct timeval tv = {.tv_sec = seconds};
-
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
-}
-
 /* On a connected socket, which has no timeout afterwards. */
 static int ping(int fd, json_t **result)
 {
@@ -176,8 +203,18 @@ static int ping(int fd, json_t **result)
 	if (err)
 		return err == -EAGAIN ? -ETIMEDOUT : err;
 	*result = json_incref(json_object_get(answer, "result"));
+	switch (out_get_int(answer, "code")) {
+	case CTL_CONFLICT:
+		err = -EBUSY;
+		break;
+	case CTL_NOT_PERMITTED:
+		err = -EPERM;
+		break;
+	default:
+		err = -EPROTO;
+	}
 	json_decref(answer);
-	return *result ? 0 : -EPROTO;
+	return *result ? 0 : err;
 }
 
 int daemon_greet(int fd)
@@ -190,17 +227,31 @@ int daemon_greet(int fd)
 	return err;
 }
 
-json_t *daemon_ping(const char *socket)
+static int ping_path(const char *socket, json_t **result)
 {
-	json_t *result = NULL;
-	int fd = daemon_connect(socket);
+	int fd = daemon_connect(socket), err;
 
 	if (fd < 0)
-		return NULL;
-	if (!ping(fd, &result))
-		json_object_set_new(result, "socket", json_string(socket));
+		return fd;
+	err = ping(fd, result);
 	close(fd);
-	return result;
+	if (!err)
+		json_object_set_new(*result, "socket", out_text(socket));
+	return err;
+}
+
+json_t *daemon_ping(const char *socket)
+{
+	json_t *result;
+
+	return ping_path(socket, &result) ? NULL : result;
+}
+
+/* A killed daemon's: one that starts has no such file before it listens. */
+static void forget_dead(const char *socket)
+{
+	if (!geteuid() && !unlink(socket))
+		log_info("dead socket removed path=%s", socket);
 }
 
 json_t *daemon_list(void)
@@ -211,14 +262,17 @@ json_t *daemon_list(void)
 	int nr = scandir(CTL_RUN_DIR, &names, NULL, alphasort);
 
 	for (int i = 0; i < nr; i++) {
-		json_t *ping = NULL;
+		json_t *ping;
+		int err = -ENOTSOCK;
 
 		snprintf(path, sizeof(path), "%s/%s", CTL_RUN_DIR,
 			 names[i]->d_name);
-		if (names[i]->d_type == DT_SOCK)
-			ping = daemon_ping(path);
-		if (ping)
+		if (names[i]->d_type == DT_SOCK && names[i]->d_name[0] != '.')
+			err = ping_path(path, &ping);
+		if (!err)
 			json_array_append_new(list, ping);
+		else if (err == -ECONNREFUSED)
+			forget_dead(path);
 		free(names[i]);
 	}
 	if (nr >= 0)
@@ -292,7 +346,7 @@ void daemon_forget(const char *pool)
 	if (fd >= 0)
 		close(fd);
 	else if (fd == -ECONNREFUSED)
-		unlink(path);
+		forget_dead(path);
 }
 
 json_t *daemon_by(const char *key, const char *value)
@@ -316,16 +370,6 @@ json_t *daemon_of_dir(const char *dir)
 	return daemon_by("mountpoint", dir);
 }
 
-static pid_t peer_of(int fd)
-{
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
-		return 0;
-	return cred.pid;
-}
-
 int daemon_check(json_t *answer, json_t **result)
 {
 	const char *text = out_get_text(answer, "error");
@@ -347,12 +391,13 @@ int daemon_check(json_t *answer, json_t **result)
 int daemon_shutdown(const char *socket, bool lazy, int *fd, pid_t *pid)
 {
 	json_t *answer = NULL, *result;
+	struct ucred peer;
 	int err, code;
 
 	*fd = daemon_connect(socket);
 	if (*fd < 0)
 		return fail_socket(socket, *fd);
-	*pid = peer_of(*fd);
+	*pid = peer_of(*fd, &peer) ? 0 : peer.pid;
 	err = daemon_exchange(
 		*fd,
 		daemon_request("shutdown", json_pack("{s:b}", "lazy", lazy)),

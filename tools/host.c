@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -125,6 +126,30 @@ void host_mount_release(struct host_mount *mount)
 bool host_mount_is_ours(const struct host_mount *mount)
 {
 	return mount->type && !strcmp(mount->type, "fuse.dbs");
+}
+
+int host_umount(const char *dir, int flags)
+{
+	const char *base = strrchr(dir, '/') + 1;
+	char parent[PATH_MAX], real[PATH_MAX], path[PATH_MAX + 64];
+	int fd, rc = 0;
+	ssize_t n;
+
+	snprintf(parent, sizeof(parent), "%.*s",
+		 base - dir > 1 ? (int)(base - dir - 1) : 1, dir);
+	fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, real, sizeof(real) - 1);
+	real[n < 0 ? 0 : n] = '\0';
+	if (strcmp(real, parent))
+		rc = -ESTALE;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", fd, base);
+	if (rc == 0 && umount2(path, flags | UMOUNT_NOFOLLOW))
+		rc = -errno;
+	close(fd);
+	return rc;
 }
 
 /* ---- directories ------------------------------------------------------------- */

@@ -31,6 +31,12 @@ int host_mount_below(const char *dir, struct host_mount *mount);
 void host_mount_release(struct host_mount *mount);
 /** Is it one of dbsfs? */
 bool host_mount_is_ours(const struct host_mount *mount);
+/**
+ * umount2(2) of @dir, absolute and without links, as mountinfo has it; what
+ * others put in the place of its parents meanwhile is not followed.
+ * Errors: -ESTALE they were moved; -EBUSY; -EPERM
+ */
+int host_umount(const char *dir, int flags);
 
 enum host_dir_state {
 	DIR_OK,	  /* an empty directory */

@@ -144,6 +144,40 @@ check_unmount_after_kill()
 	"$DBS" umount "$MNT"
 }
 
+@test "pool list removes the sockets that killed daemons left" {
+	pid=$(daemon_pid)
+	socket=$(json '.items[] | select(.pid == '"$pid"') | .socket' \
+		"$DBS" pool list)
+	[ -S "$socket" ]
+	kill -KILL "$pid"
+	until ended "$pid"; do sleep 0.02; done
+	[ -S "$socket" ]
+	"$DBS" pool list
+	[ ! -e "$socket" ]
+	"$DBS" umount "$MNT"
+}
+
+@test "a socket that is not answered by root is not believed" {
+	chmod 755 "$T"
+	mkdir -m 777 "$T/others"
+	setpriv --reuid=1002 --regid=1002 --clear-groups python3 - \
+		"$T/others/s" <<'PYTHON' &
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+os.chmod(sys.argv[1], 0o777)
+s.listen()
+s.settimeout(60)
+c = s.accept()[0]
+c.recv(1000)
+c.send(b'{"v":1,"ok":true,"result":{"items":[]}}\n')
+PYTHON
+	until [ -S "$T/others/s" ]; do sleep 0.02; done
+	fails 5 "not one that a daemon of root" \
+		"$DBS" list --socket "$T/others/s"
+	wait
+}
+
 @test "a daemon that hangs is told, and not waited for" {
 	"$DBS" mount --socket "$T/s.sock" -o "pid-file=$T/pid" "$POOL" "$MNT"
 	local pid

@@ -23,9 +23,9 @@ says()
 # bears HOW: send nonsense; the daemon answers an error and closes, or closes
 bears()
 {
-	python3 - "$SOCKET" "$1" <<'PYTHON'
-import socket, sys
-path, how = sys.argv[1:]
+	python3 - "$SOCKET" "$1" "$(fs_pid)" <<'PYTHON'
+import os, socket, sys
+path, how = sys.argv[1:3]
 def conn():
     s = socket.socket(socket.AF_UNIX)
     s.settimeout(30)
@@ -76,13 +76,18 @@ elif how == "byte-by-byte":
         s.send(bytes([c]))
     assert '"ok":true' in s.makefile().readline()
 elif how == "many":
-    held = [conn() for _ in range(64)]
-    held[0].sendall(b'{"v":1,"command":"ping"}\n')
-    assert '"ok":true' in held[0].makefile().readline()
-    s = conn()
-    assert b"too many connections" in rest(s)
-    for h in held:
-        h.close()
+    ping = b'{"v":1,"command":"ping"}\n'
+    held = []
+    for i in range(300):
+        held.append(conn())
+        held[-1].sendall(ping)
+        assert '"ok":true' in held[-1].makefile().readline()
+    # those that were idle for longest had to go
+    assert rest(held[0]) == b"" and rest(held[235]) == b""
+    held[299].sendall(ping)
+    assert '"ok":true' in held[299].makefile().readline()
+    threads = len(os.listdir("/proc/" + sys.argv[3] + "/task"))
+    assert threads < 64 + 64 + 16, threads
 PYTHON
 }
 
