@@ -52,6 +52,10 @@ int ctl_cmd_pool_info(struct ctl_call *call)
 	ctl_put(call, "dead", ctl_json_u64(st.dead));
 	ctl_put(call, "txg", ctl_json_u64(st.txg));
 	ctl_put(call, "nr_commits", ctl_json_u64(st.nr_commits));
+	ctl_put(call, "log_bytes", ctl_json_u64(st.log_bytes));
+	ctl_put(call, "log_used_bytes", ctl_json_u64(st.log_used));
+	ctl_put(call, "nr_log_batches", ctl_json_u64(st.nr_batches));
+	ctl_put(call, "nr_log_commits", ctl_json_u64(st.nr_log_commits));
 	ctl_put(call, "nr_datasets", ctl_json_u64(st.nr_datasets));
 	ctl_put(call, "nr_snapshots", ctl_json_u64(st.nr_snapshots));
 	ctl_put(call, "cache_bytes", ctl_json_u64(st.cache_bytes));

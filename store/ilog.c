@@ -449,7 +449,8 @@ int ilog_sync(struct pool *pool, uint64_t lsn)
 				break;
 			continue;
 		}
-		if (l->busy || !can_write(l)) {
+		/* a commit is not to wait for batch after batch */
+		if (l->busy || l->wanted || !can_write(l)) {
 			l->waiting++;
 			os_cond_wait(&l->done, &l->lock);
 			l->waiting--;
@@ -509,8 +510,10 @@ void ilog_commit_begin(struct pool *pool, uint64_t seq, struct superblock *sb)
 		return;
 	}
 	os_mutex_lock(&l->lock);
+	l->wanted = true;
 	while (l->busy)
 		os_cond_wait(&l->done, &l->lock);
+	l->wanted = false;
 	while (!list_empty(&l->gathered)) {
 		struct ilog_record *r =
 			list_first(&l->gathered, struct ilog_record, link);
@@ -525,6 +528,7 @@ void ilog_commit_begin(struct pool *pool, uint64_t seq, struct superblock *sb)
 	l->busy = dropped || !l->active;
 	l->held = l->busy;
 	l->head_next = mark.pos;
+	os_cond_broadcast(&l->done);
 	os_mutex_unlock(&l->lock);
 	sb->ilog_epoch = le64_of(l->epoch);
 	sb->ilog_seq = le64_of(mark.seq);
@@ -555,6 +559,9 @@ void ilog_stat(struct pool *pool, struct ilog_stat *st)
 {
 	struct ilog *l = pool->ilog;
 
+	memset(st, 0, sizeof(*st));
+	if (!l)
+		return;
 	os_mutex_lock(&l->lock);
 	*st = (struct ilog_stat){
 		.ring = l->nr_ring * BLOCK_SIZE,

@@ -53,6 +53,7 @@ struct ilog {
 	uint64_t next_lsn;	/* from 1 */
 	uint64_t durable;	/* all log records up to it are */
 	bool busy;		/* somebody writes a batch, or L5 */
+	bool wanted;		/* the committer waits for its turn */
 	bool held;		/* busy is the committer's */
 	uint32_t waiting;	/* in ilog_sync() */
 	bool active;		/* a superblock with epoch is on disk */

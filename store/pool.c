@@ -266,6 +266,7 @@ void pool_stat(struct pool *pool, struct pool_stat *st)
 {
 	struct node_cache_stat nc;
 	struct space_map_stat sm;
+	struct ilog_stat log;
 
 	memset(st, 0, sizeof(*st));
 	space_map_stat(pool->sm, &sm);
@@ -295,6 +296,11 @@ void pool_stat(struct pool *pool, struct pool_stat *st)
 	st->dirty_bytes = nc.nr_dirty * BLOCK_SIZE;
 	st->commit_ns_last =
 		__atomic_load_n(&pool->commit_ns_last, __ATOMIC_RELAXED);
+	ilog_stat(pool, &log);
+	st->log_bytes = log.ring;
+	st->log_used = log.used;
+	st->nr_batches = log.nr_batches;
+	st->nr_log_commits = log.nr_commits;
 	st->commit_ns_max =
 		__atomic_load_n(&pool->commit_ns_max, __ATOMIC_RELAXED);
 	st->failed = pool_failed(pool);

@@ -102,6 +102,10 @@ struct pool_stat {
 	uint32_t version;
 	uint64_t compat, ro_compat, incompat;
 	uint64_t high_water; /* bytes */
+	uint64_t log_bytes;  /* of the intent log's ring */
+	uint64_t log_used;   /* of it, what opening after a crash would read */
+	uint64_t nr_batches; /* written to it since open */
+	uint64_t nr_log_commits; /* fsyncs and such that needed a commit */
 	uint64_t commit_ns_last, commit_ns_max;
 	bool read_only;
 	bool failed; /* read-only because a write failed */
