@@ -67,7 +67,7 @@ crash()
 	max=$(peak)
 	until_full "$max"
 	used=$(log_used)
-	kill -KILL "$(pidof -s dbsfs)"
+	kill -KILL "$(pgrep -f "dbsfs.*$DBS_POOL")"
 	wait "$LOAD_PID" 2>/dev/null || true
 	echo 3 >/proc/sys/vm/drop_caches
 	start=$(bench_now_us)
