@@ -14,6 +14,8 @@
  *   LOSSY_SURVIVE  of 100 writes so many reach the file before any flush, the
  *                  half of them torn: a random part of their 512-byte sectors
  *   LOSSY_SEED     of these choices; else by the clock
+ *   LOSSY_FLUSH_US how long a flush takes; else the kill hardly ever comes
+ *                  between a write and its flush
  *   LOSSY_LIE      flushes do nothing: the test that uses it must fail
  *   LOSSY_STAT     a file of little-endian u64: writes, flushes, pages that
  *                  wait for one, writes that survive whole and torn
@@ -68,7 +70,8 @@ static struct {
 	bool active, lie;
 	dev_t dev;
 	ino_t ino;
-	unsigned survive;
+	unsigned survive, flush_us;
+	char *stat_path;
 
 	/* one flush at a time; before lock */
 	pthread_mutex_t flush;
@@ -109,7 +112,8 @@ static unsigned env_number(const char *name, unsigned otherwise)
 
 __attribute__((constructor)) static void begin(void)
 {
-	const char *path = getenv("LOSSY_FILE");
+	/* now: dbsfs overwrites its environment */
+	const char *path = getenv("LOSSY_FILE"), *stats = getenv("LOSSY_STAT");
 	pthread_rwlockattr_t attr;
 	struct timespec now;
 	struct stat st;
@@ -121,6 +125,7 @@ __attribute__((constructor)) static void begin(void)
 	lossy.ino = st.st_ino;
 	lossy.lie = getenv("LOSSY_LIE") != NULL;
 	lossy.survive = env_number("LOSSY_SURVIVE", 0);
+	lossy.flush_us = env_number("LOSSY_FLUSH_US", 0);
 	lossy.rnd.state = env_number("LOSSY_SEED", (unsigned)now.tv_nsec);
 	pthread_rwlockattr_init(&attr);
 	pthread_rwlockattr_setkind_np(
@@ -129,6 +134,7 @@ __attribute__((constructor)) static void begin(void)
 	lossy.open = must_alloc(sizeof(*lossy.open));
 	lossy.flushing = must_alloc(sizeof(*lossy.flushing));
 	lossy.st = &no_stat;
+	lossy.stat_path = stats ? strdup(stats) : NULL;
 	lossy.active = true;
 }
 
@@ -148,7 +154,7 @@ static bool is_ours(int fd)
 
 static void stat_open(void)
 {
-	const char *path = getenv("LOSSY_STAT");
+	const char *path = lossy.stat_path;
 	void *p;
 	int fd;
 
@@ -348,9 +354,13 @@ static void lossy_flush(void)
 	lossy.st->flushes++;
 	pthread_rwlock_unlock(&lossy.lock);
 
-	for (size_t i = 0; i < o->nr; i++)
+	usleep(lossy.flush_us / 2);
+	for (size_t i = 0; i < o->nr; i++) {
+		if (i == o->nr / 2)
+			usleep(lossy.flush_us / 2);
 		file_write(o->list[i]->data, PAGE_SIZE,
 			   o->list[i]->number * PAGE_SIZE);
+	}
 
 	pthread_rwlock_wrlock(&lossy.lock);
 	overlay_clear(o);
