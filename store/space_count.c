@@ -208,6 +208,47 @@ void space_map_inc(struct space_map *sm, struct op *op, struct btree *tree,
 		pool_fail(op->pool, rc, "raising a reference count");
 }
 
+static int compare_runs(const void *a, const void *b)
+{
+	const struct freed_run *x = a, *y = b;
+
+	return x->first < y->first ? -1 : x->first > y->first;
+}
+
+/* Join what lies next to each other, where there is no memory for more. */
+static void freed_compact(struct space_map *sm)
+{
+	size_t n = 0;
+
+	qsort(sm->freed, sm->nr_freed, sizeof(*sm->freed), compare_runs);
+	for (size_t i = 0; i < sm->nr_freed; i++) {
+		struct freed_run *run = &sm->freed[i];
+
+		if (n > 0 &&
+		    sm->freed[n - 1].first + sm->freed[n - 1].nr == run->first)
+			sm->freed[n - 1].nr += run->nr;
+		else
+			sm->freed[n++] = *run;
+	}
+	sm->nr_freed = n;
+}
+
+static bool freed_make_room(struct space_map *sm)
+{
+	struct freed_run *f;
+
+	if (sm->nr_freed < sm->cap_freed)
+		return true;
+	f = reallocarray(sm->freed, 2 * sm->cap_freed, sizeof(*f));
+	if (f) {
+		sm->freed = f;
+		sm->cap_freed *= 2;
+		return true;
+	}
+	freed_compact(sm);
+	return sm->nr_freed < sm->cap_freed;
+}
+
 static void freed_add(struct space_map *sm, uint64_t first, uint32_t nr)
 {
 	struct freed_run *last =
@@ -218,19 +259,12 @@ static void freed_add(struct space_map *sm, uint64_t first, uint32_t nr)
 		last->nr += nr;
 		return;
 	}
-	if (sm->nr_freed == sm->cap_freed) {
-		size_t cap = MAX_OF(2 * sm->cap_freed, (size_t)1024);
-		struct freed_run *f = reallocarray(sm->freed, cap, sizeof(*f));
-
-		if (!f) {
-			/* free on disk, found again at the next open */
-			log_warn("out of memory: freed blocks wait for the "
-				 "next open first=%llu nr=%u",
-				 (unsigned long long)first, nr);
-			return;
-		}
-		sm->freed = f;
-		sm->cap_freed = cap;
+	if (!freed_make_room(sm)) {
+		/* free on disk, found again at the next open */
+		log_warn("out of memory: freed blocks wait for the next open "
+			 "first=%llu nr=%u",
+			 (unsigned long long)first, nr);
+		return;
 	}
 	sm->freed[sm->nr_freed++] = (struct freed_run){first, nr};
 }

@@ -155,6 +155,11 @@ int space_map_open(struct blkdev *dev, uint64_t pool_id,
 	os_mutex_init(&sm->count_lock);
 	os_cond_init(&sm->loaded);
 	rc = tables_new(sm, le64_get(sb->nr_blocks));
+	/* so much is there even when memory is short */
+	sm->cap_freed = 1024;
+	sm->freed = calloc(sm->cap_freed, sizeof(*sm->freed));
+	if (rc == 0 && !sm->freed)
+		rc = -ENOMEM;
 	if (rc)
 		goto out;
 	sm->nr_reserve = reserve_of(sm->nr_blocks);

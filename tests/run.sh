@@ -30,7 +30,7 @@ SOURCE=$(cd "$(dirname "$0")/.." && pwd)
 
 PACKAGES="clang git rsync sqlite3 attr acl xz-utils util-linux procps
 	python3 e2fsprogs"
-SHORT_OF_ASAN="--suite unit --suite model --suite crash --suite fs"
+SHORT_OF_ASAN="--suite unit --suite model --suite crash --suite faults --suite fs"
 LOG_LINES=120
 
 PASSED=0 FAILED=0 SKIPPED=0
@@ -239,6 +239,8 @@ run_long()
 {
 	one crash-long "$HOST_TMP/gcc/tests/crash/crash-prefix" \
 		--commits 1100 --seed 1 --second 2 --jobs "$(nproc)"
+	one faults-long "$HOST_TMP/gcc/tests/faults/faults" --long \
+		--jobs "$(nproc)"
 	DBS=$HOST_TMP/gcc/tools/dbs one clones-long \
 		"$SOURCE/tests/bench/clones.sh" --build "$HOST_TMP/gcc"
 	DBS=$HOST_TMP/gcc/tools/dbs \
