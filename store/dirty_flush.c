@@ -64,7 +64,8 @@ static void dirty_store(struct op *op, struct dataset *ds,
 	op->sealing = false;
 	inode_put(op, ds, &inode);
 	if (e.nr_blocks)
-		dirty_recent_keep(ds->cache, d, &e);
+		dirty_recent_keep(ds->cache, d->ino, d->recno, d->record_shift,
+				  d->data, &e);
 	if (e.nr_blocks)
 		txg_defer_write(op, e.blkno, d->data, e.nr_blocks);
 	else
@@ -221,7 +222,7 @@ struct flush_pick {
 	bool filled;	    /* but filled ones always */
 	uint64_t born_max;  /* 0: set at the first call */
 	/* out */
-	bool found;
+	bool found, is_filled;
 	uint64_t ino, recno;
 };
 
@@ -246,6 +247,7 @@ static int flush_pick_body(struct op *op, struct dataset *ds, void *arg)
 		    (p->only_ino && d->ino != p->only_ino))
 			continue;
 		p->found = true;
+		p->is_filled = d->filled;
 		p->ino = d->ino;
 		p->recno = d->recno;
 		return 0;
@@ -260,6 +262,9 @@ static int flush_picked(struct dataset *ds, struct flush_pick *p)
 
 		if (rc || !p->found)
 			return rc;
+		/* its writer is at the next one already */
+		if (p->filled && p->is_filled)
+			dirty_read_ahead(ds, p->ino, p->recno + 1);
 		rc = dirty_flush_record(ds, p->ino, p->recno);
 		if (rc)
 			return rc;

@@ -46,20 +46,21 @@ static struct recent_record *recent_slot(struct dirty_cache *c, uint64_t ino,
 	}
 }
 
-void dirty_recent_keep(struct dirty_cache *c, const struct dirty_record *d,
+void dirty_recent_keep(struct dirty_cache *c, uint64_t ino, uint64_t recno,
+		       unsigned record_shift, const uint8_t *data,
 		       const struct extent *e)
 {
-	size_t len = (size_t)1 << d->record_shift;
-	struct recent_record *r = recent_slot(c, d->ino, d->recno, len);
+	size_t len = (size_t)1 << record_shift;
+	struct recent_record *r = recent_slot(c, ino, recno, len);
 
 	if (!r->data)
 		r->data = malloc(len);
 	if (!r->data)
 		return;
-	memcpy(r->data, d->data, len);
+	memcpy(r->data, data, len);
 	r->len = len;
-	r->ino = d->ino;
-	r->recno = d->recno;
+	r->ino = ino;
+	r->recno = recno;
 	r->e = *e;
 	r->used = ++c->serial;
 }
