@@ -324,6 +324,7 @@ _Static_assert(sizeof(struct node_header) == 64, "node_header");
 /* In the root tree (ino is the dataset's id): */
 #define ITEM_DATASET  16u /* offset 0: struct dataset_item and two names */
 #define ITEM_PROPERTY 17u /* offset: hash | collision: struct property_item */
+#define ITEM_SCRUB    18u /* ino 0: struct scrub_item, scrub_finding_item */
 /* In the space tree: */
 #define ITEM_OVERFLOW 24u /* ino 0, offset: blkno: le32 count (fixed) */
 #define ITEM_DEAD     25u /* ino 0, offset: serial: struct dead_item */
@@ -453,6 +454,45 @@ struct property_item {
 	struct le16 value_len;
 };
 _Static_assert(sizeof(struct property_item) == 4, "property_item");
+
+/*
+ * How far the last scrub came (ino 0, offset 0), and what it found (offset
+ * 1..nr_kept, each followed by the path).  Information only: a pool without
+ * them is whole.
+ */
+struct scrub_item {
+	uint8_t state;		/*  0: SCRUB_* */
+	uint8_t phase;		/*  1: what is being read, SCRUB_PHASE_* */
+	struct le16 nr_kept;	/*   2: findings that have an item */
+	struct le32 dataset;	/*   4: the next to be read */
+	uint8_t key[KEY_SIZE];	/*   8: and the first item in it */
+	uint8_t reserved[3];	/*  21 */
+	struct le64 started;	/*  24: seconds since 1970 */
+	struct le64 ended;	/*  32 */
+	struct le64 start_txg;	/*  40: what is younger was not there then */
+	struct le64 rate;	/*  48: bytes a second, 0: no limit */
+	struct le64 done;	/*  56: bytes */
+	struct le64 total;	/*  64: bytes, about */
+	struct le64 nr_nodes;	/*  72 */
+	struct le64 nr_records; /*  80 */
+	struct le64 nr_errors;	/*  88: damaged blocks and runs */
+	struct le64 nr_found;	/*  96: what they touch */
+	struct le64 active_ms;	/* 104: time that it took so far */
+};
+_Static_assert(sizeof(struct scrub_item) == 112, "scrub_item");
+
+struct scrub_finding_item {
+	uint8_t kind; /* SCRUB_FOUND_* */
+	uint8_t level;
+	struct le16 path_len;
+	struct le32 dataset;
+	struct le64 ino;
+	struct le64 ino_end; /* a node: inodes [ino, ino_end) lie below */
+	struct le64 offset;  /* in the file, bytes */
+	struct le64 blkno;
+	struct le32 nr_blocks;
+};
+_Static_assert(sizeof(struct scrub_finding_item) == 44, "scrub_finding_item");
 
 /*
  * A tree that nothing names any more and whose blocks are being given back.

@@ -162,6 +162,7 @@ struct pool {
 	struct pool_queue purge, flush;
 	bool work_stop;
 	struct os_thread zero_thread;
+	struct scrub *scrub; /* atomic; NULL: nobody asked for it (scrub.h) */
 };
 
 /* -- op.c ----------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "store/pool_internal.h"
+#include "store/scrub_internal.h"
 #include "store/util.h"
 
 static void purge(struct dataset *ds)
@@ -51,6 +52,7 @@ static void queue_release(struct pool_queue *q)
 
 void pool_worker_release(struct pool *pool)
 {
+	scrub_free(pool);
 	queue_release(&pool->purge);
 	queue_release(&pool->flush);
 	os_mutex_release(&pool->work_lock);
@@ -200,6 +202,7 @@ int pool_worker_start(struct pool *pool)
 
 void pool_worker_stop(struct pool *pool)
 {
+	scrub_close(pool);
 	os_mutex_lock(&pool->work_lock);
 	pool->work_stop = true;
 	os_cond_broadcast(&pool->work);
@@ -226,6 +229,7 @@ int pool_wait_space(void *arg)
 	if (!txg_anything_open(pool) && st.nr_deferred == 0 &&
 	    __atomic_load_n(&pool->nr_dead, __ATOMIC_ACQUIRE) == 0)
 		return -ENOSPC;
+	scrub_make_room(pool);
 	return txg_commit(pool);
 }
 

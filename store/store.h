@@ -15,6 +15,7 @@
 #include "store/diff.h"	    /* what changed between two roots */
 #include "store/file.h"	    /* files inside a dataset */
 #include "store/pool.h"	    /* create, open, sync, grow, close */
+#include "store/scrub.h"    /* dbs pool scrub */
 #include "store/util.h"	    /* lists, logging */
 
 #endif
