@@ -354,7 +354,10 @@ static void store_datasets(struct op *op, struct txg_group *g)
 		os_rwlock_unlock(&ds->lock);
 		dataset_put(ds);
 	}
+	/* what they were is in notes now: group_empty() looks without hold */
+	os_mutex_lock(&g->lock);
 	g->nr_dirty_datasets = 0;
+	os_mutex_unlock(&g->lock);
 }
 
 /*
