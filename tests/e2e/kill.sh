@@ -76,7 +76,7 @@ show_failure()
 	[ -n "$KEEP" ] || return 0
 	mkdir -p "$KEEP"
 	cp -a --sparse=always "$DBS_POOL" "$HOST_TMP/run" "$HOST_TMP"/*.log \
-		"$HOST_TMP"/record* "$HOST_TMP"/ops* "$KEEP"
+		"$HOST_TMP"/{record,ops,ops.have,ops.value} "$KEEP"
 }
 
 # random FROM TO

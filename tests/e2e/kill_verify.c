@@ -228,11 +228,18 @@ static void check_binlog(struct verify *v)
 /* ---- CHECK TABLE ------------------------------------------------------------------------- */
 
 /*
- * Table, Op, Msg_type, Msg_text
- *
- * MariaDB warns of delete-marked entries that purge has not come to or forgot
- * (MDEV-24402, MDEV-29823); these are no damage, and the status stays OK.
+ * MariaDB warns of delete-marked records that purge has not come to, or has
+ * forgotten, after a crash on any file system (MDEV-24402, MDEV-29823).  They
+ * are no damage, and the status stays OK.
  */
+static bool is_unpurged(const char *type, const char *text)
+{
+	return !strcmp(type, "Warning") &&
+	       (strstr(text, "Unpurged clustered index record") ||
+		strstr(text, "Clustered index record not found for index"));
+}
+
+/* Table, Op, Msg_type, Msg_text */
 static void check_one_table(struct verify *v, const char *name)
 {
 	MYSQL_RES *rows;
@@ -248,8 +255,7 @@ static void check_one_table(struct verify *v, const char *name)
 	while ((row = mysql_fetch_row(rows))) {
 		if (!strcmp(row[2], "status"))
 			ok = !strcmp(row[3], "OK");
-		else if (!strcmp(row[2], "Warning") &&
-			 strstr(row[3], "record not found for index"))
+		else if (is_unpurged(row[2], row[3]))
 			v->unpurged++;
 		else
 			wrong(v, "%s: %s: %s", row[0], row[2], row[3]);
