@@ -3,7 +3,7 @@
  * main.c - the deterministic simulator
  *
  *	store-sim [--seed S] [--seeds N] [--jobs N] [--twice N] [--long]
- *		  [--no-known] [--mutate flush] [--verbose]
+ *		  [--no-known] [--mutate flush] [--verbose] [--trace]
  *
  * Runs the seeds that failed once (known_seeds.h), then seeds S to S + N - 1,
  * each in a process of its own; --long is 10,000 seeds.  A seed has a digest:
@@ -11,7 +11,8 @@
  * device, and every recovery.  Every --twice-th seed runs twice, and both must
  * have the same digest.
  *
- * --mutate flush makes the device lie, and then a seed must fail.
+ * --mutate flush makes the device lie, and then a seed must fail.  --verbose
+ * prints every operation, --trace everything that goes into the digest.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -35,7 +36,7 @@
 
 struct settings {
 	uint64_t seed, seeds, jobs, twice;
-	bool known, verbose, mutate_flush;
+	bool known, verbose, trace, mutate_flush;
 };
 
 /* What a seed's process says, in memory that all share. */
@@ -66,6 +67,7 @@ static void run_seed(const struct runs *runs, struct outcome *out)
 	struct world w = {.starts = {&runs->empty, &runs->full}};
 
 	w.plan.verbose = runs->settings->verbose;
+	w.plan.trace = runs->settings->trace;
 	w.plan.ignore_flushes = runs->settings->mutate_flush;
 	world_run(&w, out->seed);
 	out->digest = sim_digest();
@@ -219,6 +221,7 @@ static void parse(int argc, char **argv, struct settings *s)
 		{"long", no_argument, NULL, 'l'},
 		{"no-known", no_argument, NULL, 'k'},
 		{"verbose", no_argument, NULL, 'v'},
+		{"trace", no_argument, NULL, 'r'},
 		{NULL, 0, NULL, 0}};
 	int c;
 
@@ -239,6 +242,8 @@ static void parse(int argc, char **argv, struct settings *s)
 			s->known = false;
 		else if (c == 'v')
 			s->verbose = true;
+		else if (c == 'r')
+			s->trace = true;
 		else
 			exit(2);
 	}

@@ -71,6 +71,9 @@ void sim_note(uint64_t a, uint64_t b)
 
 	mix.state = rnd_next(&mix) ^ b;
 	sim.digest = rnd_next(&mix);
+	if (sim.o.trace)
+		fprintf(stderr, "%ju %s %ju %ju\n", (uintmax_t)sim.steps,
+			sim.current->name, (uintmax_t)a, (uintmax_t)b);
 }
 
 void sim_tick(void)
@@ -280,8 +283,8 @@ void sim_yield(void)
 	if (!rnd_one_in(&sim.schedule, sim.o.switch_one_in))
 		return;
 	/* a new priority, mostly a low one: others get their turn */
-	self->priority =
-		rnd_next(&sim.schedule) >> rnd_below(&sim.schedule, 32);
+	self->priority = rnd_next(&sim.schedule);
+	self->priority >>= rnd_below(&sim.schedule, 32);
 	self->wait = SIM_RUNS;
 	reschedule();
 }

@@ -230,7 +230,7 @@ void world_run(struct world *w, uint64_t seed)
 	make_plan(w, seed);
 	options.switch_one_in = 1u << rnd_below(&w->rnd, 8);
 	options.priorities = rnd_one_in(&w->rnd, 3);
-	options.verbose = w->plan.verbose;
+	options.trace = w->plan.trace;
 	sim_start(&options);
 	begin(w);
 	for (unsigned life = 0; life < w->plan.nr_lives; life++) {

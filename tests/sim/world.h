@@ -73,7 +73,7 @@ struct plan {
 	size_t cache_bytes;
 	uint32_t commit_ms;
 	bool full; /* the pool has hardly any room */
-	bool verbose;
+	bool verbose, trace;
 	bool ignore_flushes; /* must be found */
 };
 
