@@ -36,6 +36,7 @@ struct node_cache {
 
 	/* atomic */
 	uint32_t nr_dirty, nr_reserved, nr_noted;
+	uint64_t newest; /* C4; UINT64_MAX: not known */
 };
 
 static uint64_t hash_blkno(uint64_t blkno)
@@ -97,11 +98,17 @@ int node_cache_new(struct blkdev *dev, uint64_t pool_id, size_t bytes,
 		nc->free = n;
 	}
 	nc->nr_free = nc->nr_frames;
+	nc->newest = UINT64_MAX;
 	*cache = nc;
 	return 0;
 nomem:
 	node_cache_free(nc);
 	return -ENOMEM;
+}
+
+void node_cache_set_newest(struct node_cache *nc, uint64_t txg)
+{
+	__atomic_store_n(&nc->newest, txg, __ATOMIC_RELEASE);
 }
 
 void node_cache_free(struct node_cache *nc)
@@ -298,7 +305,8 @@ int node_cache_load(struct node_cache *nc, uint64_t blkno, uint64_t txg,
 	n = frame_get(nc);
 	if (!n)
 		return -ENOMEM;
-	if (blkno == 0 || blkno >= blkdev_size(nc->dev) / BLOCK_SIZE)
+	if (blkno == 0 || blkno >= blkdev_size(nc->dev) / BLOCK_SIZE ||
+	    txg > __atomic_load_n(&nc->newest, __ATOMIC_ACQUIRE))
 		rc = -EUCLEAN;
 	else
 		rc = blkdev_read(nc->dev, n->page, BLOCK_SIZE,
@@ -423,6 +431,9 @@ void node_cache_clean(struct node_cache *nc, struct node *n)
 {
 	struct shard *s = shard_of(nc, n->blkno);
 
+	/* the committer's alone; before the node can be evicted */
+	if (n->txg > __atomic_load_n(&nc->newest, __ATOMIC_RELAXED))
+		node_cache_set_newest(nc, n->txg);
 	os_mutex_lock(&s->lock);
 	if (n->dirty) {
 		n->dirty = false;

@@ -15,6 +15,9 @@
  *      frame can always be had by evicting.
  *  C3  a node that someone holds is not evicted; a held node that was
  *      forgotten leaves the cache when it is put.
+ *  C4  what is read was born in a txg that is on disk: of a node of the open
+ *      group there is only the dirty one.  Whoever claims to be younger would
+ *      be changed in place (P3) and never written.
  */
 #ifndef DBS_STORE_NODE_CACHE_H
 #define DBS_STORE_NODE_CACHE_H
@@ -44,6 +47,8 @@ struct node {
 int node_cache_new(struct blkdev *dev, uint64_t pool_id, size_t bytes,
 		   struct node_cache **cache);
 void node_cache_free(struct node_cache *nc);
+/** No node on the device is younger than @txg; node_cache_clean() raises it. */
+void node_cache_set_newest(struct node_cache *nc, uint64_t txg);
 
 /** The node if it is in memory, held; else NULL.  A node of another txg is
  * not it. */

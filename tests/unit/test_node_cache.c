@@ -107,6 +107,27 @@ static void node_cache__reads_a_node_once(void **state)
 	CHECK_UINT(blkdev_faulty_calls(dev, BLKDEV_CALL_READ), reads);
 }
 
+/* Only the open group has such nodes, and those are not read (C4). */
+static void node_cache__a_node_from_the_future_is_damage(void **state)
+{
+	struct node *n;
+
+	(void)state;
+	node_cache_set_newest(nc, 7);
+	write_node(5, 7, 0);
+	write_node(6, 8, 0);
+	node_cache_put(nc, must_load(5, 7));
+	CHECK_INT(node_cache_load(nc, 6, 8, 0, &n), -EUCLEAN);
+	/* once one was written there may be others */
+	n = add_dirty(9, 8);
+	CHECK_INT(node_cache_load(nc, 6, 8, 0, &n), -EUCLEAN);
+	n = node_cache_peek(nc, 9, 8);
+	CHECK(n);
+	node_cache_clean(nc, n);
+	node_cache_put(nc, n);
+	node_cache_put(nc, must_load(6, 8));
+}
+
 static void node_cache__what_fails_verification_is_not_kept(void **state)
 {
 	struct node *n;
@@ -396,6 +417,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(node_cache__reads_a_node_once),
+		TEST(node_cache__a_node_from_the_future_is_damage),
 		TEST(node_cache__what_fails_verification_is_not_kept),
 		TEST(node_cache__pointers_outside_the_device_are_damage),
 		TEST(node_cache__failed_reads_lose_no_frame),
