@@ -136,18 +136,12 @@ static int send_all(int fd, const char *buf, size_t len)
 
 static int answer_send(int fd, json_t *answer)
 {
-	char *text;
 	size_t len;
+	char *text = ctl_answer_line(answer, &len);
 	int rc;
 
-	text = answer ? json_dumps(answer,
-				   JSON_COMPACT | JSON_REAL_PRECISION(9))
-		      : NULL;
-	json_decref(answer);
 	if (!text)
 		return -1;
-	len = strlen(text);
-	text[len++] = '\n'; /* in the place of its NUL */
 	rc = send_all(fd, text, len);
 	free(text);
 	return rc;
@@ -218,15 +212,11 @@ static bool connection_set_busy(struct connection *c, bool busy)
 static bool request_serve(struct connection *c, int fd, const char *line,
 			  size_t len)
 {
-	json_error_t problem;
-	json_t *request;
+	json_t *refusal, *request = ctl_request_parse(line, len, &refusal);
 	bool goes_on;
 
-	request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &problem);
 	if (!request) {
-		answer_send(fd, ctl_answer_error(CTL_USAGE,
-						 "the request is not JSON: %s",
-						 problem.text));
+		answer_send(fd, refusal);
 		return false;
 	}
 	goes_on = connection_set_busy(c, true);

@@ -202,7 +202,33 @@ json_t *ctl_answer_error(enum ctl_code code, const char *fmt, ...)
 			 "code", (int)code, "error", ctl_json_bytes(text));
 }
 
+char *ctl_answer_line(json_t *answer, size_t *len)
+{
+	char *text = answer ? json_dumps(answer,
+					 JSON_COMPACT | JSON_REAL_PRECISION(9))
+			    : NULL;
+
+	json_decref(answer);
+	if (!text)
+		return NULL;
+	*len = strlen(text);
+	text[(*len)++] = '\n'; /* in the place of its NUL */
+	return text;
+}
+
 /* -- the request ---------------------------------------------------------- */
+
+json_t *ctl_request_parse(const char *line, size_t len, json_t **refusal)
+{
+	json_error_t problem;
+	json_t *request =
+		json_loadb(line, len, JSON_REJECT_DUPLICATES, &problem);
+
+	if (!request)
+		*refusal = ctl_answer_error(
+			CTL_USAGE, "the request is not JSON: %s", problem.text);
+	return request;
+}
 
 static const struct command *command_find(const char *name)
 {

@@ -163,6 +163,17 @@ struct ctl_context {
  */
 json_t *ctl_execute(struct ctl_context *ctx, const json_t *request);
 
+/**
+ * The request in a line, at most CTL_REQUEST_MAX bytes, of whoever it was that
+ * connected.  NULL: it is none, and @refusal (out) is the answer.
+ */
+json_t *ctl_request_parse(const char *line, size_t len, json_t **refusal);
+/**
+ * The line that says @answer, which is dropped: @len bytes, the last of them
+ * the newline; the caller frees it.  NULL: memory is short.
+ */
+char *ctl_answer_line(json_t *answer, size_t *len);
+
 /** An answer that is not ok; for what fails before ctl_execute(). */
 json_t *ctl_answer_error(enum ctl_code code, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
