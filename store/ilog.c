@@ -19,6 +19,7 @@
 
 #include "store/csum.h"
 #include "store/ilog_internal.h"
+#include "store/mutate.h"
 #include "store/pool_internal.h"
 
 /*
@@ -389,7 +390,7 @@ static int write_batch(struct pool *pool)
 	fill_batch(pool, &b);
 	head_batch(pool, &b, flushed_seq, committed);
 	rc = ilog_ring_write(pool, b.at.pos % l->nr_ring, l->buf, b.nr_blocks);
-	if (rc == 0)
+	if (rc == 0 && !mutated(MUTATE_LOG_UNFLUSHED))
 		rc = blkdev_flush(pool->dev);
 	if (rc)
 		pool_fail(pool, rc, "writing the intent log");

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/mutate.h"
 #include "store/node.h"
 #include "store/pool_internal.h"
 #include "store/util.h"
@@ -324,6 +325,8 @@ void op_unref(struct op *op, uint64_t first, uint32_t nr)
 {
 	dbs_assert(op->ready);
 	op_note(op, NOTE_UNREF, first, nr);
+	if (mutated(MUTATE_REUSED_EARLY))
+		mutate_free_early(op->pool->sm, first, nr);
 }
 
 /*

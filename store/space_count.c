@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "store/btree.h"
+#include "store/mutate.h"
 #include "store/txg.h"
 #include "store/util.h"
 
@@ -254,6 +255,8 @@ static void freed_add(struct space_map *sm, uint64_t first, uint32_t nr)
 	struct freed_run *last =
 		sm->nr_freed ? &sm->freed[sm->nr_freed - 1] : NULL;
 
+	if (mutated(MUTATE_REUSED_EARLY) && mutate_was_freed(sm, first))
+		return;
 	__atomic_add_fetch(&sm->nr_deferred, nr, __ATOMIC_ACQ_REL);
 	if (last && last->first + last->nr == first) {
 		last->nr += nr;

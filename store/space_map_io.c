@@ -14,6 +14,7 @@
 
 #include "store/csum.h"
 #include "store/io_batch.h"
+#include "store/mutate.h"
 #include "store/util.h"
 
 static void entry_load(struct entry *e, const struct space_entry *s)
@@ -93,6 +94,9 @@ static void index_read(struct space_map *sm, uint32_t level, uint32_t i,
 		rc = -EBADMSG;
 	for (uint32_t k = 0; k < nr; k++) {
 		entry_load(&out[k], &page->entry[k]);
+		if (mutated(MUTATE_SLOT_BY_STAMP))
+			mutate_entry(sm, level - 1, i * SPACE_INDEX_FANOUT + k,
+				     &out[k]);
 		if (rc)
 			out[k] = (struct entry){.flags = SPACE_ENTRY_DAMAGED};
 		else if (out[k].txg == 0)
@@ -170,6 +174,8 @@ int space_map_open(struct blkdev *dev, uint64_t pool_id,
 		uint32_t first = i * SPACE_INDEX_FANOUT;
 
 		entry_load(&sm->index2[i], &sb->space[i]);
+		if (mutated(MUTATE_SLOT_BY_STAMP))
+			mutate_entry(sm, 2, i, &sm->index2[i]);
 		if (sm->index2[i].txg == 0)
 			sm->index2[i].nr_free = fresh_free(
 				sm->nr_blocks,

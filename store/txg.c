@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "store/io_batch.h"
+#include "store/mutate.h"
 #include "store/node.h"
 #include "store/pool_internal.h"
 #include "store/util.h"
@@ -443,6 +444,14 @@ static int queue_writes(struct pool *pool, struct txg_group *g,
 			       pool->sb);
 }
 
+static int write_superblock(struct pool *pool, struct txg_group *g)
+{
+	ilog_commit_begin(pool, g->seq, pool->sb);
+	pool->sb->commit_seq = le64_of(++pool->commit_seq);
+	pool->sb->committed_sec = le64_of((uint64_t)os_time_now().tv_sec);
+	return superblock_write(pool->dev, pool->sb);
+}
+
 /* Write path 9 of 9 */
 static int write_group(struct pool *pool, struct txg_group *g)
 {
@@ -453,21 +462,19 @@ static int write_group(struct pool *pool, struct txg_group *g)
 	if (rc)
 		goto out;
 	rc = queue_writes(pool, g, io);
+	if (rc == 0 && mutated(MUTATE_SUPERBLOCK_FIRST))
+		rc = write_superblock(pool, g);
 	if (rc == 0) {
 		what = "writing a commit";
 		rc = io_batch_write(io, pool->dev);
 	}
-	if (rc == 0) {
+	if (rc == 0 && !mutated(MUTATE_COMMIT_UNFLUSHED)) {
 		what = "flushing a commit";
 		rc = blkdev_flush(pool->dev);
 	}
-	if (rc == 0) {
-		ilog_commit_begin(pool, g->seq, pool->sb);
+	if (rc == 0 && !mutated(MUTATE_SUPERBLOCK_FIRST)) {
 		what = "writing a superblock";
-		pool->sb->commit_seq = le64_of(++pool->commit_seq);
-		pool->sb->committed_sec =
-			le64_of((uint64_t)os_time_now().tv_sec);
-		rc = superblock_write(pool->dev, pool->sb);
+		rc = write_superblock(pool, g);
 	}
 	if (rc == 0) {
 		what = "flushing a superblock";

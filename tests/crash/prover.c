@@ -5,6 +5,7 @@
  *	crash-prover [--images N] [--seed S] [--jobs N] [--writes N]
  *		     [--variants N] [--workload NAME]... [--list] [--long]
  *		     [--only EVENT[:VARIANT]] [--save FILE]
+ *	crash-mutated --mutation NAME ...
  *
  * After a crash at any point the pool opens, and its state is that after some
  * prefix of the operations, which includes everything that any fsync,
@@ -22,7 +23,10 @@
  * those the first few are printed with the command that repeats them.  (What
  * several threads do is another recording each time; --save keeps the image.)
  *
- * Exits 0 when all held, 1 when one did not, 2 for wrong usage.
+ * crash-mutated is built with a store that makes a mistake on purpose, and
+ * wants one violation.
+ *
+ * Exits 0 when all held (a mutation was found), 1 when not, 2 for wrong usage.
  *
  * Source: "All file systems are not created equal" (Pillai et al., OSDI 2014);
  * the double crashes and the model are ours.
@@ -38,6 +42,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "store/mutate.h"
+#include "store/util.h"
 #include "tests/crash/trial.h"
 #include "tests/lib/check.h"
 
@@ -54,6 +60,7 @@ struct settings {
 	bool all;	 /* not only one image */
 	uint64_t chosen; /* workloads, by bit */
 	const char *save;
+	const char *mutation; /* NULL, or what one violation is wanted of */
 };
 
 /* Shared by the jobs of a workload. */
@@ -100,6 +107,15 @@ static bool is_tried(const struct proof *p, uint64_t slot)
 	       (slot + 1) * p->nr_tried / p->nr_slots;
 }
 
+/* More violations would say nothing new. */
+static bool is_enough(const struct settings *s, const struct tally *tally)
+{
+	const uint64_t nr =
+		__atomic_load_n(&tally->violations, __ATOMIC_RELAXED);
+
+	return nr > (s->mutation ? 0 : SHOWN_MAX);
+}
+
 static void run_trial(struct proof *p, size_t n, unsigned variant,
 		      const struct promise *promise)
 {
@@ -119,7 +135,7 @@ static void run_trial(struct proof *p, size_t n, unsigned variant,
 	if (ok)
 		return;
 	nr = __atomic_add_fetch(&p->tally->violations, 1, __ATOMIC_RELAXED);
-	if (nr > SHOWN_MAX)
+	if (nr > (p->s->mutation ? 1 : SHOWN_MAX))
 		return;
 	fprintf(stderr, "FAILED %s: %s: %s\n", p->w->name, t.what, t.why);
 	print_repeat(p, n, variant);
@@ -142,6 +158,8 @@ static void run_job(struct proof *p, uint64_t job, uint64_t from)
 		}
 		if (slot < from || slot % p->s->jobs != job)
 			continue;
+		if (is_enough(p->s, p->tally))
+			return;
 		if (p->s->all ? !is_tried(p, slot)
 			      : point != p->s->only ||
 					variant != p->s->only_variant)
@@ -169,6 +187,20 @@ static pid_t start_job(struct proof *p, uint64_t job, uint64_t from)
 	return pid;
 }
 
+static void died(struct tally *tally, const char *what, const char *of,
+		 int status)
+{
+	__atomic_add_fetch(&tally->violations, 1, __ATOMIC_RELAXED);
+	fprintf(stderr, "FAILED %s: %s died of %s %d\n", of, what,
+		WIFSIGNALED(status) ? "signal" : "exit code",
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+static bool ended_well(int status)
+{
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 /* A job that dies found a violation, and another one goes on behind it. */
 static void run_jobs(struct proof *p)
 {
@@ -185,17 +217,13 @@ static void run_jobs(struct proof *p)
 		while (job < p->s->jobs && pid[job] != ended)
 			job++;
 		MUST(job < p->s->jobs);
-		if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-			running--;
-			continue;
+		if (!ended_well(status)) {
+			p->tally->images++;
+			died(p->tally, "a job", p->w->name, status);
+			print_repeat(p, p->tally->at[job].n,
+				     p->tally->at[job].variant);
 		}
-		p->tally->images++;
-		fprintf(stderr, "FAILED %s: a job died of %s %d\n", p->w->name,
-			WIFSIGNALED(status) ? "signal" : "exit code",
-			WIFSIGNALED(status) ? WTERMSIG(status)
-					    : WEXITSTATUS(status));
-		print_repeat(p, p->tally->at[job].n, p->tally->at[job].variant);
-		if (++p->tally->violations > SHOWN_MAX)
+		if (ended_well(status) || is_enough(p->s, p->tally))
 			running--;
 		else
 			pid[job] =
@@ -236,6 +264,25 @@ static void prove_once(const struct settings *s, const struct workload *w,
 	free(p.points);
 }
 
+/* In a process of its own: what goes wrong in it is counted, too. */
+static void prove_apart(const struct settings *s, const struct workload *w,
+			uint64_t seed, uint64_t images, struct tally *tally)
+{
+	pid_t pid;
+	int status;
+
+	fflush(NULL);
+	pid = fork();
+	MUST(pid >= 0);
+	if (pid == 0) {
+		prove_once(s, w, seed, images, tally);
+		exit(0);
+	}
+	MUST(waitpid(pid, &status, 0) == pid);
+	if (!ended_well(status))
+		died(tally, "the recording", w->name, status);
+}
+
 /* Returns the number of violations. */
 static uint64_t prove(const struct settings *s, const struct workload *w,
 		      uint64_t images)
@@ -246,11 +293,10 @@ static uint64_t prove(const struct settings *s, const struct workload *w,
 
 	MUST(tally != MAP_FAILED);
 	do {
-		prove_once(s, w, s->seed + rounds, images - tally->images,
-			   tally);
+		prove_apart(s, w, s->seed + rounds, images - tally->images,
+			    tally);
 		rounds++;
-	} while (s->all && tally->images < images &&
-		 tally->violations <= SHOWN_MAX);
+	} while (s->all && tally->images < images && !is_enough(s, tally));
 	violations = tally->violations;
 	printf("%-12s %8ju images of %3ju recordings, %ju violations\n",
 	       w->name, (uintmax_t)tally->images, (uintmax_t)rounds,
@@ -266,9 +312,15 @@ static int prove_all(const struct settings *s)
 	uint64_t nr = (uint64_t)__builtin_popcountll(s->chosen);
 
 	for (unsigned i = 0; i < nr_workloads; i++)
-		if (s->chosen & UINT64_C(1) << i)
+		if (s->chosen & UINT64_C(1) << i &&
+		    !(s->mutation && violations))
 			violations += prove(s, &workloads[i],
 					    div_round_up(s->images, nr));
+	if (s->mutation) {
+		printf("mutation %s was %s\n", s->mutation,
+		       violations ? "found" : "missed");
+		return violations ? 0 : 1;
+	}
 	printf("%ju violations\n", (uintmax_t)violations);
 	return violations ? 1 : 0;
 }
@@ -312,6 +364,34 @@ static void choose_only(struct settings *s, const char *text)
 	s->only_variant = colon ? (unsigned)number(colon + 1, '\0') : 0;
 }
 
+static void no_log(enum log_level level, const char *text)
+{
+	(void)level;
+	(void)text;
+}
+
+/* Only crash-mutated has them; a store that is broken has a lot to say. */
+static void choose_mutation(struct settings *s, const char *name)
+{
+	static const char *const names[] = {
+		[MUTATE_COMMIT_UNFLUSHED] = "commit-unflushed",
+		[MUTATE_LOG_UNFLUSHED] = "log-unflushed",
+		[MUTATE_SUPERBLOCK_FIRST] = "superblock-first",
+		[MUTATE_REUSED_EARLY] = "reused-early",
+		[MUTATE_SLOT_BY_STAMP] = "slot-by-stamp",
+		[MUTATE_LOG_CSUM_IGNORED] = "log-csum-ignored",
+		[MUTATE_LOG_EPOCH_IGNORED] = "log-epoch-ignored",
+	};
+
+	for (unsigned i = 1; i < ARRAY_SIZE(names); i++)
+		if (strcmp(names[i], name) == 0 &&
+		    mutation_choose((enum mutation)i))
+			s->mutation = name;
+	if (!s->mutation)
+		usage("no such mutation here:", name);
+	log_set_sink(no_log);
+}
+
 static void list_workloads(void)
 {
 	for (unsigned i = 0; i < nr_workloads; i++)
@@ -330,6 +410,7 @@ int main(int argc, char **argv)
 		{"workload", required_argument, NULL, 'w'},
 		{"only", required_argument, NULL, 'o'},
 		{"save", required_argument, NULL, 'f'},
+		{"mutation", required_argument, NULL, 'm'},
 		{"list", no_argument, NULL, 'l'},
 		{"long", no_argument, NULL, 'L'},
 		{NULL, 0, NULL, 0}};
@@ -358,6 +439,8 @@ int main(int argc, char **argv)
 			choose_only(&s, optarg);
 		else if (c == 'f')
 			s.save = optarg;
+		else if (c == 'm')
+			choose_mutation(&s, optarg);
 		else if (c == 'l')
 			list_workloads();
 		else if (c == 'L')
