@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "store/btree.h"
 #include "store/format.h"
@@ -128,6 +129,21 @@ struct inode inode_new_root(uint8_t record_shift, struct timespec now)
 	};
 }
 
+const char *inode_decode(uint64_t ino, const void *value, size_t len,
+			 struct inode *inode)
+{
+	struct inode_item item;
+	const char *problem;
+
+	if (len != sizeof(item))
+		return "inode of a wrong length";
+	memcpy(&item, value, sizeof(item));
+	problem = inode_item_problem(&item);
+	if (!problem)
+		*inode = inode_load(ino, &item);
+	return problem;
+}
+
 int inode_get(struct op *op, const struct dataset *ds, uint64_t ino,
 	      struct inode *inode)
 {
@@ -143,13 +159,8 @@ int inode_get(struct op *op, const struct dataset *ds, uint64_t ino,
 	rc = btree_get(op, &ds->tree, &key, &item, sizeof(item), &len);
 	if (rc)
 		return rc;
-	if (len != sizeof(item))
-		return inode_damaged(ds, ino, "inode of a wrong length");
-	problem = inode_item_problem(&item);
-	if (problem)
-		return inode_damaged(ds, ino, problem);
-	*inode = inode_load(ino, &item);
-	return 0;
+	problem = inode_decode(ino, &item, len, inode);
+	return problem ? inode_damaged(ds, ino, problem) : 0;
 }
 
 int inode_get_dir(struct op *op, const struct dataset *ds, uint64_t ino,

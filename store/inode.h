@@ -38,6 +38,9 @@ struct inode {
 	uint64_t nr_dirty; /* in memory only: see dirty_count() */
 };
 
+/** From the bytes of its item.  Returns NULL, or what is wrong with them. */
+const char *inode_decode(uint64_t ino, const void *value, size_t len,
+			 struct inode *inode);
 /** Errors: -ENOENT; -EAGAIN; -EUCLEAN a damaged item (logged) */
 int inode_get(struct op *op, const struct dataset *ds, uint64_t ino,
 	      struct inode *inode);
