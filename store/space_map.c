@@ -409,17 +409,22 @@ static void stash_trim(struct space_map *sm)
 	}
 }
 
-int space_map_alloc(struct space_map *sm, uint32_t nr, uint64_t *first,
-		    uint32_t *got)
+static int alloc(struct space_map *sm, uint32_t nr, bool use_reserve,
+		 uint64_t *first, uint32_t *got)
 {
 	int rc;
 
 	dbs_assert(nr > 0 && nr <= SPACE_MAP_MAX_RUN);
 	for (unsigned try = 0;; try++) {
+		uint64_t keep;
+
 		os_mutex_lock(&sm->lock);
-		if (sm->nr_avail < sm->nr_reserve + nr)
+		/* below what ordinary ops may take for nodes, and above what
+		 * deletes and the committer have to themselves */
+		keep = use_reserve ? sm->nr_reserve * 3 / 8 : sm->nr_reserve;
+		if (sm->nr_avail < keep + nr)
 			stash_trim(sm);
-		if (sm->nr_avail < sm->nr_reserve + nr)
+		if (sm->nr_avail < keep + nr)
 			rc = -ENOSPC;
 		else
 			rc = take_run(sm, &sm->cursor, &sm->cursor_block, nr,
@@ -430,6 +435,18 @@ int space_map_alloc(struct space_map *sm, uint32_t nr, uint64_t *first,
 		    sm->wait_full(sm->wait_arg))
 			return rc;
 	}
+}
+
+int space_map_alloc(struct space_map *sm, uint32_t nr, uint64_t *first,
+		    uint32_t *got)
+{
+	return alloc(sm, nr, false, first, got);
+}
+
+int space_map_alloc_reserve(struct space_map *sm, uint32_t nr, uint64_t *first,
+			    uint32_t *got)
+{
+	return alloc(sm, nr, true, first, got);
 }
 
 void space_map_unalloc(struct space_map *sm, uint64_t first, uint32_t nr)
@@ -453,6 +470,66 @@ int space_map_take(struct space_map *sm, uint64_t first, uint32_t nr)
 		rc = -ENOSPC;
 	os_mutex_unlock(&sm->lock);
 	return rc;
+}
+
+/* ---- replay of the intent log -------------------------------------------- */
+
+/* Is [@first, @first + @nr) a run as data can have?  0: its region is loaded;
+ * 1: the region is damaged. */
+static int logged_run(struct space_map *sm, uint64_t first, uint32_t nr)
+{
+	uint32_t at = (uint32_t)(first % REGION_BLOCKS);
+	int rc;
+
+	if (nr == 0 || first >= sm->nr_blocks || nr > sm->nr_blocks - first ||
+	    at < region_reserved(region_of(first)) || nr > REGION_BLOCKS - at)
+		return -EUCLEAN;
+	rc = space_region_load(sm, region_of(first));
+	return is_damage(rc) ? 1 : rc;
+}
+
+int space_map_take_logged(struct space_map *sm, uint64_t first, uint32_t nr)
+{
+	uint32_t r = region_of(first), at = (uint32_t)(first % REGION_BLOCKS);
+	int rc = logged_run(sm, first, nr);
+
+	if (rc)
+		return rc < 0 ? rc : 0;
+	os_mutex_lock(&sm->lock);
+	if (run_length(sm->region[r], at, nr) == nr) {
+		take_bits(sm, r, at, nr);
+		/* or the one who writes zeros ahead would write over it */
+		sm->nr_open = MAX_OF(sm->nr_open, r + 1);
+	} else {
+		rc = -EUCLEAN;
+	}
+	os_mutex_unlock(&sm->lock);
+	return rc;
+}
+
+int space_map_verify_used(struct space_map *sm, uint64_t first, uint32_t nr)
+{
+	uint32_t r = region_of(first), at = (uint32_t)(first % REGION_BLOCKS);
+	int rc = logged_run(sm, first, nr);
+
+	if (rc)
+		return rc < 0 ? rc : 0;
+	os_mutex_lock(&sm->lock);
+	for (uint32_t i = at; i < at + nr && rc == 0; i++)
+		rc = bit_test(sm->region[r], i) ? -EUCLEAN : 0;
+	os_mutex_unlock(&sm->lock);
+	return rc;
+}
+
+uint64_t space_map_set_reserve(struct space_map *sm, uint64_t nr_blocks)
+{
+	uint64_t was;
+
+	os_mutex_lock(&sm->lock);
+	was = sm->nr_reserve;
+	sm->nr_reserve = nr_blocks;
+	os_mutex_unlock(&sm->lock);
+	return was;
 }
 
 void space_map_on_full(struct space_map *sm, int (*wait)(void *arg), void *arg)

@@ -52,11 +52,30 @@ struct space_map;
  */
 int space_map_alloc(struct space_map *sm, uint32_t nr, uint64_t *first,
 		    uint32_t *got);
+/** The same for what gives space back in its turn: most of the reserve too. */
+int space_map_alloc_reserve(struct space_map *sm, uint32_t nr, uint64_t *first,
+			    uint32_t *got);
 /** Give back blocks that were handed out and never claimed. */
 void space_map_unalloc(struct space_map *sm, uint64_t first, uint32_t nr);
 
 /** Take just these blocks, which are free (pool creation).  -ENOSPC: not */
 int space_map_take(struct space_map *sm, uint64_t first, uint32_t nr);
+
+/*
+ * Replay of the intent log (ilog_replay.c), before anything else allocates.
+ */
+/**
+ * Take a run that a log record claims, so that nothing else gets it, and let
+ * its region count as written.  In a region whose counts are unreadable there
+ * is nothing to take (S5).
+ * Errors: -EUCLEAN no run of data can be there, or it is in use; -EIO; -ENOMEM
+ */
+int space_map_take_logged(struct space_map *sm, uint64_t first, uint32_t nr);
+/** Is nothing of the run free?  Errors: -EUCLEAN it is, or see above */
+int space_map_verify_used(struct space_map *sm, uint64_t first, uint32_t nr);
+/** Change the reserve; returns what it was.  What is replayed had its space
+ * once, but needs some of it twice for a while. */
+uint64_t space_map_set_reserve(struct space_map *sm, uint64_t nr_blocks);
 
 /* -- reservations of single blocks for nodes (op.c) ----------------------- */
 
