@@ -29,6 +29,8 @@
 
 #include "store/pool.h"
 
+struct superblock;
+
 /** What a scan found; for check and messages too. */
 struct ilog_scan {
 	uint64_t nr_batches;
@@ -47,6 +49,9 @@ struct ilog_scan {
  */
 int ilog_scan(struct pool *pool, struct ilog_scan *scan,
 	      struct store_error *error);
+/** The same where no pool is open: @sb is the device's newest superblock. */
+int ilog_scan_device(struct blkdev *dev, const struct superblock *sb,
+		     struct ilog_scan *scan, struct store_error *error);
 
 /**
  * Replay all that ilog_scan() finds and commit it.  The pool has no threads

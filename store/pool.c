@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/ilog_replay.h"
 #include "store/pool_internal.h"
 #include "store/util.h"
 
@@ -86,8 +87,6 @@ int pool_new(struct blkdev *dev, const struct superblock *sb,
 				    &pool->nc);
 	}
 	if (rc == 0)
-		node_cache_set_newest(pool->nc, le64_get(sb->h.txg));
-	if (rc == 0)
 		rc = space_map_open(dev, pool->id, sb, &pool->sm);
 	if (rc) {
 		pool_free(pool);
@@ -125,19 +124,23 @@ static void resume_work(struct pool *pool)
 				pool_want_purge(ds);
 }
 
-int pool_open_on(struct blkdev *dev, const struct pool_options *options,
-		 struct pool **out, struct store_error *error)
+/* What the newest superblock has; nothing is written. */
+static int load(struct blkdev *dev, const struct pool_options *options,
+		bool read_only, struct pool **out, struct store_error *error)
 {
 	struct superblock *sb = calloc(1, sizeof(*sb));
-	bool read_only = (options && options->read_only) || dev->read_only;
+	struct pool_options o = {.read_only = false};
 	struct pool *pool = NULL;
 	int rc;
 
 	if (!sb)
 		return -ENOMEM;
+	if (options)
+		o = *options;
+	o.read_only = read_only;
 	rc = superblock_read(dev, sb, read_only, error);
 	if (rc == 0)
-		rc = pool_new(dev, sb, options, &pool);
+		rc = pool_new(dev, sb, &o, &pool);
 	free(sb);
 	if (rc)
 		return rc;
@@ -151,6 +154,50 @@ int pool_open_on(struct blkdev *dev, const struct pool_options *options,
 		return rc;
 	}
 	pool->sb->flags = le32_of(0);
+	*out = pool;
+	return 0;
+}
+
+/*
+ * load(), and what the intent log has beyond that.  A log that cannot be
+ * replayed opens the pool read-only, as of the superblock: never silently
+ * older.
+ */
+static int load_and_replay(struct blkdev *dev,
+			   const struct pool_options *options, bool read_only,
+			   struct pool **out, struct store_error *error)
+{
+	struct store_error why = {""};
+	struct ilog_scan scan;
+	struct pool *pool;
+	int rc = load(dev, options, read_only, &pool, error);
+
+	if (rc || pool->read_only) {
+		*out = pool;
+		return rc;
+	}
+	rc = ilog_replay(pool, &scan, &why);
+	if (rc == 0) {
+		*out = pool;
+		return 0;
+	}
+	if (error)
+		*error = why;
+	log_error("intent log not replayed pool=%s error=%d: %s", pool->name,
+		  -rc, why.text);
+	pool_free(pool);
+	return rc == -EUCLEAN ? load(dev, options, true, out, NULL) : rc;
+}
+
+int pool_open_on(struct blkdev *dev, const struct pool_options *options,
+		 struct pool **out, struct store_error *error)
+{
+	bool read_only = (options && options->read_only) || dev->read_only;
+	struct pool *pool;
+	int rc = load_and_replay(dev, options, read_only, &pool, error);
+
+	if (rc)
+		return rc;
 	if (!pool->read_only && !pool->options.no_background) {
 		rc = txg_start(pool);
 		if (rc == 0)
