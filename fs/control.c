@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "fs/daemon.h"
+#include "fs/host_path.h"
 
 #define NR_GROUPS_MAX 65536
 
@@ -556,7 +557,12 @@ static int listen_on(struct control *control, struct control_error *error)
 			    "bytes",
 			    o->path,
 			    sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
-	control->dir_fd = daemon_open_parent(o->path, &control->base);
+	control->dir_fd = host_path_open_parent(o->path, &control->base);
+	if (control->dir_fd == -EPERM)
+		return fail(error, -EPERM,
+			    "the path '%s' leads through a link that others "
+			    "than root can swap",
+			    o->path);
 	if (control->dir_fd < 0)
 		return fail(error, control->dir_fd,
 			    "cannot make the socket '%s': %s", o->path,

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/capability.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,6 +17,8 @@
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
+
+#include "fs/host_path.h"
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
@@ -282,22 +283,6 @@ void daemon_forget_environment(void)
 
 /* -- pid file ------------------------------------------------------------- */
 
-int daemon_open_parent(const char *path, const char **base)
-{
-	const char *slash = strrchr(path, '/');
-	char dir[PATH_MAX];
-	int fd;
-
-	*base = slash ? slash + 1 : path;
-	if (!**base)
-		return -EISDIR;
-	if ((size_t)(*base - path) >= sizeof(dir))
-		return -ENAMETOOLONG;
-	snprintf(dir, sizeof(dir), "%.*s", (int)(*base - path), path);
-	fd = open(*dir ? dir : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
 static int write_pid_at(int dir, const char *base)
 {
 	char text[32];
@@ -321,7 +306,7 @@ int daemon_write_pid(const char *path, int *dir)
 	const char *base;
 	int rc;
 
-	*dir = daemon_open_parent(path, &base);
+	*dir = host_path_open_parent(path, &base);
 	if (*dir < 0)
 		return *dir;
 	rc = write_pid_at(*dir, base);

@@ -47,12 +47,6 @@ void daemon_drop_privileges(void);
 void daemon_raise_privileges(void);
 void daemon_lower_privileges(void);
 
-/**
- * The directory of @path, so that its last part can be made and removed there
- * whatever becomes of the path.  @base: out, the last part
- * Returns an O_PATH descriptor or -errno.
- */
-int daemon_open_parent(const char *path, const char **base);
 /** @dir: out, the descriptor of its directory.  0 or -errno */
 int daemon_write_pid(const char *path, int *dir);
 /** Remove it; closes @dir. */

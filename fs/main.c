@@ -23,6 +23,7 @@
 #include "fs/control.h"
 #include "fs/daemon.h"
 #include "fs/fs_ops.h"
+#include "fs/host_path.h"
 #include "fs/mountpoint.h"
 #include "fs/options.h"
 
@@ -30,6 +31,7 @@
 
 struct server {
 	struct options args;
+	int pool_fd; /* O_PATH, until it is open */
 	char pool_path[PATH_MAX];
 	char socket_path[PATH_MAX];
 	char pid_path[PATH_MAX]; /* "" : none */
@@ -88,16 +90,18 @@ static void server_resolve(struct server *s)
 {
 	const struct options *args = &s->args;
 
-	if (!realpath(args->pool, s->pool_path)) {
-		int err = errno;
-
-		if (err == ENOENT)
-			daemon_fail(CTL_NOT_FOUND, "there is no pool '%s'",
-				    args->pool);
-		daemon_fail(ctl_code_of_errno(-err),
+	s->pool_fd = host_path_open(args->pool, 0, s->pool_path);
+	if (s->pool_fd == -ENOENT)
+		daemon_fail(CTL_NOT_FOUND, "there is no pool '%s'", args->pool);
+	if (s->pool_fd == -EPERM)
+		daemon_fail(CTL_NOT_PERMITTED,
+			    "'%s' leads through a link that others than root "
+			    "can swap; name the pool itself",
+			    args->pool);
+	if (s->pool_fd < 0)
+		daemon_fail(ctl_code_of_errno(s->pool_fd),
 			    "cannot open the pool '%s': %s", args->pool,
-			    strerror(err));
-	}
+			    strerror(-s->pool_fd));
 	if (args->socket)
 		make_absolute(args->socket, s->socket_path);
 	if (args->pid_file)
@@ -121,12 +125,14 @@ static void server_open_device(struct server *s)
 {
 	bool read_only = s->args.mount_flags & MS_RDONLY;
 	struct store_error error = {.text = ""};
+	char link[HOST_PATH_LINK];
 	struct pool_stat st;
 	struct stat file;
 	int rc, pid = 0;
 
-	rc = blkdev_file_open(s->pool_path, read_only ? BLKDEV_READ_ONLY : 0,
-			      &s->dev, &pid);
+	host_path_link(s->pool_fd, link);
+	rc = blkdev_file_open(link, read_only ? BLKDEV_READ_ONLY : 0, &s->dev,
+			      &pid);
 	if (rc == -EBUSY && pid)
 		server_fail(s, CTL_CONFLICT,
 			    "pool '%s' is in use by process %d", s->args.pool,
@@ -142,12 +148,16 @@ static void server_open_device(struct server *s)
 		server_fail(s, ctl_code_of_errno(rc),
 			    "cannot open the pool '%s': %s", s->args.pool,
 			    strerror(-rc));
-	rc = pool_probe(s->pool_path, &st, &error);
+	s->dev->name = s->pool_path; /* in messages */
+	rc = pool_probe(link, &st, NULL);
+	if (rc) /* once more, for the name in the sentence */
+		pool_probe(s->pool_path, &st, &error);
 	if (rc)
 		server_fail(s, ctl_code_of_errno(rc), "%s",
 			    *error.text ? error.text : "this is not a pool");
-	if (stat(s->pool_path, &file) == 0 && S_ISREG(file.st_mode))
+	if (fstat(s->pool_fd, &file) == 0 && S_ISREG(file.st_mode))
 		s->owner = file.st_uid;
+	close(s->pool_fd);
 	s->fs.created = st.created;
 	if (!s->args.socket)
 		ctl_socket_path(st.uuid, s->socket_path,

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "fs/daemon.h"
+#include "fs/host_path.h"
 
 #define FS_TYPE	    "fuse.dbs"
 #define NR_DEAD_MAX 16 /* mounts that killed daemons piled up */
@@ -92,19 +93,6 @@ static int mounted_type(const char *path, char *type, size_t cap)
 
 /* -- open ----------------------------------------------------------------- */
 
-static int path_of_fd(int fd, char path[PATH_MAX])
-{
-	char link[64];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, path, PATH_MAX - 1);
-	if (n < 0)
-		return -errno;
-	path[n] = '\0';
-	return 0;
-}
-
 static int check_empty(const struct mountpoint *mp,
 		       struct mountpoint_error *error)
 {
@@ -146,7 +134,7 @@ static bool is_dead(const struct mountpoint *mp)
 static int clear_dead(const struct mountpoint *mp,
 		      struct mountpoint_error *error)
 {
-	char type[64] = "", link[64];
+	char type[64] = "", link[HOST_PATH_LINK];
 	int rc;
 
 	rc = mounted_type(mp->path, type, sizeof(type));
@@ -160,7 +148,7 @@ static int clear_dead(const struct mountpoint *mp,
 			    "something is mounted on '%s' already; unmount "
 			    "it, or mount elsewhere",
 			    mp->path);
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", mp->fd);
+	host_path_link(mp->fd, link);
 	if (umount2(link, MNT_DETACH))
 		return fail(error, -errno,
 			    "cannot take away the dead mount on '%s': %s",
@@ -171,17 +159,24 @@ static int clear_dead(const struct mountpoint *mp,
 static int open_dir(const char *path, struct mountpoint *mp,
 		    struct mountpoint_error *error)
 {
-	mp->fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (mp->fd >= 0)
-		return path_of_fd(mp->fd, mp->path);
-	if (errno == ENOENT)
+	int fd = host_path_open(path, O_DIRECTORY, mp->path);
+
+	mp->fd = fd < 0 ? -1 : fd;
+	if (fd >= 0)
+		return 0;
+	if (fd == -ENOENT)
 		return fail(error, -ENOENT,
 			    "there is no directory '%s' to mount on", path);
-	if (errno == ENOTDIR)
+	if (fd == -ENOTDIR)
 		return fail(error, -ENOTDIR,
 			    "'%s' is not a directory; mount on one", path);
-	return fail(error, -errno, "cannot open the directory '%s': %s", path,
-		    strerror(errno));
+	if (fd == -EPERM)
+		return fail(error, -EPERM,
+			    "'%s' leads through a link that others than root "
+			    "can swap; name the directory itself",
+			    path);
+	return fail(error, fd, "cannot open the directory '%s': %s", path,
+		    strerror(-fd));
 }
 
 int mountpoint_open(const char *path, struct mountpoint *mp,
@@ -219,7 +214,7 @@ void mountpoint_close(struct mountpoint *mp)
 
 void mountpoint_settle(struct mountpoint *mp)
 {
-	if (path_of_fd(mp->fd, mp->path))
+	if (host_path_of(mp->fd, mp->path))
 		log_warn("mountpoint has no path errno=%d", errno);
 	mp->parent_fd = openat(mp->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (mp->parent_fd < 0)
