@@ -265,18 +265,32 @@ static void fill_buf(struct model_run *run, size_t len, enum act_fill fill)
 		run->buf[i] = (uint8_t)('a' + run->buf[i] % 4);
 }
 
-void act_write(struct lane *l, uint32_t id, uint64_t ino, uint64_t offset,
-	       size_t len, enum act_fill fill)
+/* What is in the run's buffer. */
+static void write_buf(struct lane *l, uint32_t id, uint64_t ino,
+		      uint64_t offset, size_t len)
 {
 	struct act a = act_begin(l, id);
 
 	run_what(a.run, "write %s ino %ju [%ju, +%zu)", a.root->name,
 		 (uintmax_t)ino, (uintmax_t)offset, len);
-	fill_buf(a.run, len, fill);
 	act_must(&a, file_write(a.ds, ino, offset, a.run->buf, len, 0));
 	model_data_write(edit(&a, ino), offset, a.run->buf, len);
 	refresh(&a, ino);
 	act_end(l, &a);
+}
+
+void act_write(struct lane *l, uint32_t id, uint64_t ino, uint64_t offset,
+	       size_t len, enum act_fill fill)
+{
+	fill_buf(&l->run, len, fill);
+	write_buf(l, id, ino, offset, len);
+}
+
+void act_write_as(struct lane *l, uint32_t id, const struct model_inode *in,
+		  uint64_t offset, size_t len)
+{
+	model_data_read(in, offset, l->run.buf, len);
+	write_buf(l, id, in->attr.ino, offset, len);
 }
 
 void act_truncate(struct lane *l, uint32_t id, uint64_t ino, uint64_t size)

@@ -57,6 +57,9 @@ void act_close(struct lane *l, uint32_t id, uint64_t ino);
 
 void act_write(struct lane *l, uint32_t id, uint64_t ino, uint64_t offset,
 	       size_t len, enum act_fill fill);
+/** What @in, of another state, has there: at most 1 MiB. */
+void act_write_as(struct lane *l, uint32_t id, const struct model_inode *in,
+		  uint64_t offset, size_t len);
 void act_truncate(struct lane *l, uint32_t id, uint64_t ino, uint64_t size);
 /** @mode: as for fallocate(2) */
 void act_fallocate(struct lane *l, uint32_t id, uint64_t ino, int mode,

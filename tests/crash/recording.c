@@ -51,9 +51,14 @@ void lane_begin(struct lane *l)
 
 void lane_end(struct lane *l)
 {
+	const size_t nr = l->run.nr_states + 1;
+
 	run_keep(&l->run);
-	blkdev_faulty_mark(l->rec->faulty,
-			   mark_of(MARK_END, l->nr, l->run.nr_states - 1));
+	blkdev_faulty_mark(l->rec->faulty, mark_of(MARK_END, l->nr, nr - 1));
+	l->what = reallocarray(l->what, nr, sizeof(*l->what));
+	MUST(l->what);
+	for (; l->nr_what < nr; l->nr_what++)
+		l->what[l->nr_what] = strdup(l->run.what);
 }
 
 static struct pool *reopen(void *arg, struct pool *pool, bool crash)
@@ -207,6 +212,9 @@ void recording_release(struct recording *rec)
 		struct lane *l = &rec->lanes[i];
 
 		model_run_release(&l->run);
+		for (size_t k = 0; k < l->nr_what; k++)
+			free(l->what[k]);
+		free(l->what);
 		free(l->digest);
 		free(l->begin);
 		free(l->end);
@@ -269,14 +277,18 @@ static size_t lane_first(const struct lane *l, size_t state)
 	return state;
 }
 
-/* The first state behind @state that differs; nr_states: none. */
-static size_t lane_next(const struct lane *l, size_t state)
+size_t recording_next(const struct lane *l, size_t state)
 {
 	const uint64_t digest = l->digest[state];
 
 	while (state < l->run.nr_states && l->digest[state] == digest)
 		state++;
 	return state;
+}
+
+static const char *what_of(const struct lane *l, size_t state)
+{
+	return state < l->nr_what ? l->what[state] : "the start";
 }
 
 /*
@@ -291,18 +303,47 @@ static bool out_of_order(const struct recording *rec, const size_t *state,
 			const struct lane *in = &rec->lanes[a];
 			const struct lane *out = &rec->lanes[b];
 			const size_t has = lane_first(in, state[a]);
-			const size_t lacks = lane_next(out, state[b]);
+			const size_t lacks = recording_next(out, state[b]);
 
 			if (a == b || !has || lacks == out->run.nr_states ||
 			    in->begin[has] < out->end[lacks])
 				continue;
 			snprintf(why, cap,
-				 "it has state %zu of lane %u but not %zu of "
-				 "lane %u, which was before",
-				 has, a, lacks, b);
+				 "it has state %zu of lane %u (%s) but not %zu "
+				 "of lane %u (%s), which was before",
+				 has, a, what_of(in, has), lacks, b,
+				 what_of(out, lacks));
 			return true;
 		}
 	return false;
+}
+
+/*
+ * Choose states for lanes [@nr, nr_lanes) so that all are in order.  A restore
+ * leads back to a state that was there before, so a lane may have several.
+ */
+static bool find_in_order(const struct recording *rec,
+			  const struct promise *promise, const uint64_t *digest,
+			  unsigned nr, size_t *state, char *why, size_t cap)
+{
+	size_t to = promise[nr].hi;
+
+	if (nr == rec->nr_lanes)
+		return !out_of_order(rec, state, why, cap);
+	for (;;) {
+		const struct lane *l = &rec->lanes[nr];
+
+		state[nr] = lane_find(l, promise[nr].lo, to, digest[nr]);
+		if (state[nr] == SIZE_MAX)
+			return false;
+		if (find_in_order(rec, promise, digest, nr + 1, state, why,
+				  cap))
+			return true;
+		to = lane_first(l, state[nr]);
+		if (to == 0)
+			return false;
+		to--;
+	}
 }
 
 bool recording_find(const struct recording *rec, const struct promise *promise,
@@ -313,8 +354,7 @@ bool recording_find(const struct recording *rec, const struct promise *promise,
 		const struct lane *l = &rec->lanes[i];
 		const struct promise *p = &promise[i];
 
-		state[i] = lane_find(l, p->lo, p->hi, digest[i]);
-		if (state[i] != SIZE_MAX)
+		if (lane_find(l, p->lo, p->hi, digest[i]) != SIZE_MAX)
 			continue;
 		state[i] = lane_find(l, 0, l->run.nr_states, digest[i]);
 		if (state[i] == SIZE_MAX)
@@ -324,12 +364,13 @@ bool recording_find(const struct recording *rec, const struct promise *promise,
 				 i, p->lo, p->hi);
 		else
 			snprintf(why, cap,
-				 "lane %u is in state %zu, not in one of "
+				 "lane %u is in state %zu (%s), not in one of "
 				 "[%zu, %zu]",
-				 i, state[i], p->lo, p->hi);
+				 i, state[i], what_of(l, state[i]), p->lo,
+				 p->hi);
 		return false;
 	}
-	return !out_of_order(rec, state, why, cap);
+	return find_in_order(rec, promise, digest, 0, state, why, cap);
 }
 
 void recording_state(const struct recording *rec, const size_t *state,

@@ -29,6 +29,8 @@ struct lane {
 	struct recording *rec;
 	unsigned nr;
 	struct model_run run; /* run.states: after each operation */
+	char **what; /* by state: the operation that led to it; or NULL */
+	size_t nr_what;
 	/* by state, once the recording has ended */
 	uint64_t *digest;
 	size_t *begin, *end; /* events; SIZE_MAX: none */
@@ -94,6 +96,8 @@ unsigned recording_lane_of(const struct recording *rec, const char *name);
 bool recording_find(const struct recording *rec, const struct promise *promise,
 		    const uint64_t *digest, size_t *state, char *why,
 		    size_t cap);
+/** The first state of @l behind @state that is another; nr_states: none. */
+size_t recording_next(const struct lane *l, size_t state);
 /** All lanes' states at @state together; model_state_release() it. */
 void recording_state(const struct recording *rec, const size_t *state,
 		     struct model_state *out);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tests/crash/act.h"
 #include "tests/crash/clock.h"
 #include "tests/lib/blkdev_view.h"
 #include "tests/lib/check.h"
@@ -144,6 +145,67 @@ static void go_on(struct lane *l, struct rnd *rnd)
 	}
 }
 
+/* Write to @l's @id what @b, a file there, has more than @a; true: it had. */
+static bool repeat_write(struct lane *l, uint32_t id,
+			 const struct model_inode *a,
+			 const struct model_inode *b)
+{
+	uint64_t first = UINT64_MAX, last = 0;
+	uint8_t bytes[MODEL_PIECE];
+
+	for (size_t i = 0; i < b->nr_pieces; i++) {
+		const struct model_piece *p = &b->pieces[i];
+
+		model_data_read(a, p->index * MODEL_PIECE, bytes, MODEL_PIECE);
+		if (memcmp(bytes, p->chunk->bytes, MODEL_PIECE) == 0)
+			continue;
+		first = MIN_OF(first, p->index);
+		last = p->index;
+	}
+	if (first > last || last - first > 200)
+		return false;
+	first *= MODEL_PIECE;
+	last = MIN_OF((last + 1) * MODEL_PIECE, b->attr.size);
+	if (first >= last)
+		return false;
+	act_write_as(l, id, b, first, (size_t)(last - first));
+	return true;
+}
+
+/*
+ * A client that lost its last write does it again: the same bytes, and maybe
+ * to the same blocks, which what the log has left of the first time names.
+ */
+static void repeat_lost(const struct trial *t, struct lane *l,
+			const size_t *state, struct rnd *rnd)
+{
+	const unsigned nr = (unsigned)rnd_below(rnd, t->rec->nr_lanes);
+	const struct lane *from = &t->rec->lanes[nr];
+	const size_t next = recording_next(from, state[nr]);
+	const struct model_state *s;
+
+	if (next >= from->run.nr_states)
+		return;
+	s = &from->run.states[next];
+	for (size_t i = 0; i < s->nr; i++) {
+		const struct model_root *r =
+			model_find(&l->run.now, s->roots[i].id);
+		const struct model_tree *tree = s->roots[i].tree;
+
+		if (!r || r->parent || r->properties.readonly)
+			continue;
+		for (size_t k = 0; k < tree->nr; k++) {
+			const struct model_inode *b = tree->inodes[k];
+			const struct model_inode *a =
+				model_inode(r->tree, b->attr.ino);
+
+			if (a && a->attr.nlink && S_ISREG(a->attr.mode) &&
+			    a != b && repeat_write(l, r->id, a, b))
+				return;
+		}
+	}
+}
+
 /* The image once more, as @again left it at its event @m. */
 static bool second_image(struct trial *t, struct rnd rnd, unsigned shape,
 			 const struct recording *again, struct rnd *more)
@@ -218,6 +280,8 @@ bool trial_run(struct trial *t)
 	if (ok) {
 		recording_state(t->rec, state, &start);
 		model_run_start_from(&again.lanes[0].run, &start);
+		if (!t->w->full && rnd_one_in(&more, 3))
+			repeat_lost(t, &again.lanes[0], state, &more);
 		go_on(&again.lanes[0], &more);
 	} else if (t->save) {
 		save_image(t, dev);

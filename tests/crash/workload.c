@@ -7,6 +7,7 @@
 
 #include "store/os.h"
 #include "tests/crash/clock.h"
+#include "tests/crash/slow.h"
 #include "tests/crash/workload_internal.h"
 #include "tests/lib/check.h"
 
@@ -237,6 +238,8 @@ void workload_record(const struct workload *w, uint64_t seed,
 
 	clock_reset(seed, 0, w->clock_ns);
 	dev = recording_new_pool(base);
+	if (w->background)
+		dev = slow_open(dev);
 	MUST(recording_open(rec, dev, &options, nr, seed, &error) == 0);
 	for (unsigned i = 0; i < nr; i++) {
 		clients[i].w = w;
