@@ -80,6 +80,8 @@ bool ctl_is_pattern(const char *name);
 int ctl_property_set(struct ctl_call *call, struct dataset_properties *p,
 		     const char *key, const json_t *value);
 json_t *ctl_json_compression(int level);
+/** The last scrub in short. */
+json_t *ctl_json_scrub(struct pool *pool);
 /** Logical over referenced bytes; 1.0 when empty. */
 json_t *ctl_json_ratio(const struct dataset_info *info);
 
@@ -87,6 +89,7 @@ int ctl_cmd_ping(struct ctl_call *call);
 int ctl_cmd_pool_info(struct ctl_call *call);
 int ctl_cmd_pool_grow(struct ctl_call *call);
 int ctl_cmd_pool_wait(struct ctl_call *call);
+int ctl_cmd_pool_scrub(struct ctl_call *call);
 int ctl_cmd_sync(struct ctl_call *call);
 int ctl_cmd_df(struct ctl_call *call);
 int ctl_cmd_shutdown(struct ctl_call *call);

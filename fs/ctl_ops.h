@@ -38,9 +38,20 @@
  * |           | nr_datasets, nr_snapshots, cache_bytes, cache_used,        |
  * |           | dirty_bytes, nr_errors, created, version, compat,          |
  * |           | ro_compat, incompat, high_water, commit_last_ms,           |
- * |           | commit_max_ms, read_only, failed}                          |
+ * |           | commit_max_ms, read_only, failed, scrub: {state, started,  |
+ * |           | ended, done, total, nr_errors}}                            |
  * | pool.grow | {size?: 0 or left out: all of the device}                  |
  * |           | -> {size_before, size}                                     |
+ * | pool.scrub| {action?: "status"|"start"|"follow"|"pause"|"stop", rate?:  |
+ * |           | bytes a second, wait_ms?: wait so long for its end}        |
+ * |           | -> {state: "none"|"running"|"interrupted"|"paused"|        |
+ * |           | "stopped"|"finished"|"failed", started|null, ended|null,   |
+ * |           | done, total, rate, speed, active_ms, eta_ms|null, nr_nodes,|
+ * |           | nr_records, nr_errors, nr_found, at|null, findings: [{kind:|
+ * |           | "record"|"node"|"pool_node"|"superblock"|"space_map",      |
+ * |           | dataset|null, path|null, ino|null, offset|null, block,     |
+ * |           | nr_blocks, text}...]}; start goes on with one that was     |
+ * |           | paused or interrupted, follow also joins one that runs     |
  * | pool.wait | {} -> {duration_ms}; until the reaper has nothing to do    |
  * | sync      | {} -> {duration_ms, txg}                                   |
  * | create    | {name, recordsize?, compression?, quota?, readonly?}       |

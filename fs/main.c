@@ -224,6 +224,10 @@ static void server_open_pool(struct server *s)
 			    "cannot open the pool '%s': %s", s->args.pool,
 			    strerror(-rc));
 	s->dev = NULL; /* the pool's now */
+	rc = pool_scrub_resume(s->fs.pool);
+	if (rc)
+		log_warn("the scrub cannot go on pool=%s error=%d",
+			 s->args.pool, -rc);
 	rc = inode_table_new(s->fs.pool, &s->fs.table);
 	if (rc)
 		server_fail(s, CTL_FAILED, "out of memory");

@@ -396,30 +396,32 @@ static void begin_locked(struct scrub *s)
 		s->phase = SCRUB_PHASE_SUPERBLOCKS;
 }
 
-/* Between two slices: what they did becomes visible. */
-static void publish(struct scrub *s, uint64_t ns)
+/* After a slice: what it did becomes visible. */
+static void publish_work(struct scrub *s)
 {
 	struct scrub_status *st = &s->st;
-	char at[DATASET_FULL_NAME_MAX] = "";
 	struct scrub_finding f = {.dataset = s->dataset};
 
-	if (s->phase == SCRUB_PHASE_DATASETS) {
+	if (s->phase == SCRUB_PHASE_DATASETS)
 		find_name(s->pool, &f);
-		memcpy(at, f.name, sizeof(at));
-	}
 	os_mutex_lock(&s->lock);
 	st->done += s->bytes;
 	st->total = MAX_OF(st->total, st->done);
 	st->nr_nodes += s->nr_nodes;
 	st->nr_records += s->nr_records;
-	st->active_ms += ns / NS_PER_MS;
-	if (ns > 0) {
-		uint64_t now =
-			s->slice_bytes * NS_PER_MS / MAX_OF(ns / 1000, 1u);
+	memcpy(st->at, f.name, sizeof(st->at));
+	os_mutex_unlock(&s->lock);
+}
 
-		st->speed = st->speed ? (3 * st->speed + now) / 4 : now;
-	}
-	memcpy(st->at, at, sizeof(at));
+/* After the rest that followed it: how fast it goes, all in all. */
+static void publish_time(struct scrub *s, uint64_t ns)
+{
+	struct scrub_status *st = &s->st;
+	uint64_t now = s->slice_bytes * NS_PER_MS / MAX_OF(ns / 1000, 1u);
+
+	os_mutex_lock(&s->lock);
+	st->active_ms += ns / NS_PER_MS;
+	st->speed = st->speed ? (3 * st->speed + now) / 4 : now;
 	os_mutex_unlock(&s->lock);
 }
 
@@ -514,8 +516,9 @@ static int run_slices(struct scrub *s, bool *finished)
 		rc = do_slice(s, finished);
 		if (rc == 0)
 			rc = let_blocks_go(s, &released);
+		publish_work(s);
 		more = rc == 0 && !*finished && go_on(s, start);
-		publish(s, os_monotonic_ns() - start);
+		publish_time(s, os_monotonic_ns() - start);
 		if (!more)
 			return rc;
 		if (s->nr_kept != nr_kept ||
@@ -706,6 +709,7 @@ int pool_scrub_wait(struct pool *pool, uint32_t timeout_ms)
 int pool_scrub_status(struct pool *pool, struct scrub_status *status)
 {
 	struct scrub *s;
+	uint64_t speed;
 	int rc = scrub_get(pool, &s);
 
 	memset(status, 0, sizeof(*status));
@@ -715,9 +719,11 @@ int pool_scrub_status(struct pool *pool, struct scrub_status *status)
 	*status = s->st;
 	os_mutex_unlock(&s->lock);
 	status->eta_ms = UINT64_MAX;
-	if (status->active && status->speed)
+	/* in its first slice it is expected to keep to its limit */
+	speed = status->speed ? status->speed : status->rate;
+	if (status->active && speed)
 		status->eta_ms = (status->total - status->done) /
-				 MAX_OF(status->speed / 1000, UINT64_C(1));
+				 MAX_OF(speed / 1000, UINT64_C(1));
 	return 0;
 }
 

@@ -58,7 +58,8 @@ int client_open(const struct invocation *inv, const char *pool,
 	} else if (code == CTL_OK && inv->only_daemons) {
 		code = CTL_UNREACHABLE;
 	} else if (code == CTL_OK) {
-		code = open_pool(c, t.path, inv->cmd->flags & CMD_READS);
+		code = open_pool(c, t.path,
+				 inv->reads || inv->cmd->flags & CMD_READS);
 	}
 	target_release(&t);
 	if (code != CTL_OK) {
@@ -66,6 +67,11 @@ int client_open(const struct invocation *inv, const char *pool,
 		*client = NULL;
 	}
 	return code;
+}
+
+bool client_is_local(const struct client *c)
+{
+	return c->fd < 0;
 }
 
 int client_close(struct client *c, int code)

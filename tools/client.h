@@ -29,6 +29,8 @@ struct client;
  */
 int client_open(const struct invocation *inv, const char *pool,
 		struct client **client);
+/** Is the pool our own, and not a daemon's? */
+bool client_is_local(const struct client *client);
 /** Close; returns @code, or the exit code of a last commit that failed. */
 int client_close(struct client *client, int code);
 

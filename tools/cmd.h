@@ -105,6 +105,7 @@ struct invocation {
 	int nr_operands;
 	bool json;
 	bool only_daemons; /* do not open a pool that is not mounted */
+	bool reads;	   /* this call changes nothing, as with CMD_READS */
 };
 
 /** Was --@name given?  Asserts that the command has such an option. */
@@ -163,6 +164,7 @@ int run_pool_info(struct invocation *inv);
 int run_pool_grow(struct invocation *inv);
 int run_pool_list(struct invocation *inv);
 int run_pool_check(struct invocation *inv);
+int run_pool_scrub(struct invocation *inv);
 
 int run_mount(struct invocation *inv);
 int run_umount(struct invocation *inv);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd_pool.c - dbs pool create, info, grow, list, check
+ * cmd_pool.c - dbs pool create, info, grow, list
  */
 #include "tools/cmd.h"
 
@@ -182,6 +182,21 @@ static void info_size(struct out_table *table, const json_t *info,
 	info_row(table, key, out_size(text, out_get_int(info, key)));
 }
 
+/* "finished 2026-11-22T12:00:00Z, 2 errors" */
+static const char *scrub_summary(char *buf, size_t cap, const json_t *info)
+{
+	const json_t *scrub = json_object_get(info, "scrub");
+	const char *state = out_get_text(scrub, "state");
+	const char *ended = out_get_text(scrub, "ended");
+
+	if (!strcmp(state, "none") || !*state)
+		return "never";
+	snprintf(buf, cap, "%s%s%.19s%s, %" PRIu64 " errors", state,
+		 *ended ? " " : "", ended, *ended ? "Z" : "",
+		 out_get_int(scrub, "nr_errors"));
+	return buf;
+}
+
 static void info_print(const json_t *info)
 {
 	static const struct out_column columns[] = {{"PROPERTY", 0},
@@ -193,7 +208,7 @@ static void info_print(const json_t *info)
 	static const char *const counts[] = {"nr_datasets", "nr_snapshots",
 					     "txg", "nr_errors", "version"};
 	struct out_table *table = out_table_new(columns, 2);
-	char text[OUT_TEXT_MAX];
+	char text[2 * OUT_TEXT_MAX];
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		const char *value = out_get_text(info, texts[i]);
@@ -209,6 +224,7 @@ static void info_print(const json_t *info)
 		 out_get_bool(info, "failed")	   ? "failed, read-only"
 		 : out_get_bool(info, "read_only") ? "read-only"
 						   : "good");
+	info_row(table, "scrub", scrub_summary(text, sizeof(text), info));
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
 		info_size(table, info, sizes[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
@@ -372,101 +388,5 @@ int run_pool_list(struct invocation *inv)
 	else if (code == CTL_OK)
 		list_print(list);
 	json_decref(list);
-	return code;
-}
-
-/* ---- check ------------------------------------------------------------------------- */
-
-struct check_run {
-	json_t *findings;
-	struct progress progress;
-	bool print;
-};
-
-static void check_report(void *arg, const char *text)
-{
-	struct check_run *run = arg;
-
-	progress_end(&run->progress);
-	if (run->print)
-		out_line("%s", text);
-	json_array_append_new(run->findings, out_text(text));
-}
-
-static void check_progress(void *arg, uint64_t done, uint64_t total)
-{
-	struct check_run *run = arg;
-
-	progress_show(&run->progress, done * BLKDEV_ALIGN,
-		      total * BLKDEV_ALIGN);
-}
-
-static json_t *check_json(const char *path, const struct check_result *r,
-			  json_t *findings, uint64_t ns)
-{
-	return json_pack(
-		"{s:o, s:b, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}",
-		"path", out_text(path), "clean", r->nr_errors == 0, "nr_errors",
-		(json_int_t)r->nr_errors, "findings", findings, "nr_trees",
-		(json_int_t)r->nr_trees, "nr_nodes", (json_int_t)r->nr_nodes,
-		"nr_records", (json_int_t)r->nr_records, "nr_inodes",
-		(json_int_t)r->nr_inodes, "used",
-		(json_int_t)(r->blocks_used * BLKDEV_ALIGN), "leaked",
-		(json_int_t)(r->blocks_leaked * BLKDEV_ALIGN), "shared",
-		(json_int_t)(r->shared_blocks * BLKDEV_ALIGN), "duration_ms",
-		(double)ns / 1e6);
-}
-
-static void check_print(const struct check_result *r, uint64_t ns)
-{
-	char used[OUT_TEXT_MAX], time[OUT_TEXT_MAX];
-
-	printf("%s: %" PRIu64 " trees, %" PRIu64 " nodes, %" PRIu64
-	       " inodes, %" PRIu64 " records, %s used (%s)\n",
-	       r->nr_errors ? "damaged" : "clean", r->nr_trees, r->nr_nodes,
-	       r->nr_inodes, r->nr_records,
-	       out_size(used, r->blocks_used * BLKDEV_ALIGN),
-	       out_duration(time, ns));
-}
-
-int run_pool_check(struct invocation *inv)
-{
-	struct check_run run = {.print = !inv->json};
-	struct check_options options = {
-		.data = inv_has(inv, "data"),
-		.report = check_report,
-		.progress = check_progress,
-		.arg = &run,
-	};
-	struct check_result result = {0};
-	struct store_error error = {0};
-	uint64_t start = now_ns();
-	char *path;
-	int code = client_default_path(inv, inv_operand(inv, 0), &path), err;
-
-	if (code != CTL_OK)
-		return code;
-	run.findings = json_array();
-	progress_begin(&run.progress, "checking", true);
-	err = check_pool(path, &options, &result, &error);
-	progress_end(&run.progress);
-	if (err) {
-		code = fail_pool(path, err, &error);
-		json_decref(run.findings);
-		free(path);
-		return code;
-	}
-	if (inv->json) {
-		out_json(check_json(path, &result, run.findings,
-				    now_ns() - start));
-	} else {
-		check_print(&result, now_ns() - start);
-		json_decref(run.findings);
-	}
-	if (result.nr_errors)
-		code = fail(CTL_CHECK_FAILED,
-			    "pool '%s' is damaged: %" PRIu64 " findings", path,
-			    result.nr_errors);
-	free(path);
 	return code;
 }

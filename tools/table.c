@@ -78,17 +78,49 @@ const struct cmd cmd_table[] = {
 	},
 	{
 		.name = "pool check", .group = "dbs-pool",
-		.flags = CMD_POOL | CMD_JSON | CMD_READS,
+		.flags = CMD_POOL | CMD_JSON,
 		.operands = { { "POOL", KIND_FILE, true, false } },
 		.options = {
 			{ "data", 'd', NULL, KIND_NONE,
 			  "also read every record and verify its checksum" },
+			{ "repair", 'r', NULL, KIND_NONE,
+			  "rebuild the space map if it is wrong (asks)" },
+			{ "dry-run", 'n', NULL, KIND_NONE,
+			  "with --repair: only show what would be changed" },
+			{ "yes", 'y', NULL, KIND_NONE,
+			  "with --repair: do not ask" },
 		},
-		.help = "check a pool that is not mounted; changes nothing",
+		.help = "check a pool that is not mounted",
 		.text =
 "Walks every tree and recomputes every reference count.  Exit code 0 means\n"
-"clean, 1 that something was found; each finding is a line.\n",
+"clean, 1 that something was found; each finding is a line.  Changes nothing\n"
+"without --repair, which refuses where trees are damaged: what their lost\n"
+"parts use can only be guessed.\n",
 		.run = run_pool_check,
+	},
+	{
+		.name = "pool scrub", .group = "dbs-pool",
+		.flags = CMD_POOL | CMD_JSON,
+		.operands = { { "POOL", KIND_FILE, true, false } },
+		.options = {
+			{ "wait", 'w', NULL, KIND_NONE,
+			  "show how it goes, and end with it" },
+			{ "status", 's', NULL, KIND_NONE,
+			  "only show how far it is and what it found" },
+			{ "pause", 0, NULL, KIND_NONE,
+			  "let it rest; the next scrub goes on from there" },
+			{ "stop", 0, NULL, KIND_NONE,
+			  "give it up" },
+			{ "rate", 0, "RATE", KIND_NONE,
+			  "MB a second, or with a unit; 'none' (default: 100)" },
+		},
+		.help = "read everything in a pool that is in use, and verify it",
+		.text =
+"Runs in the background of a mounted pool; a pool that is not mounted is read\n"
+"in the foreground, without a limit.  Goes on where it was after --pause, an\n"
+"unmount or a crash.  With --wait and --status the exit code is 1 if it found\n"
+"damage.\n",
+		.run = run_pool_scrub,
 	},
 
 	/* ---- mounts ---- */

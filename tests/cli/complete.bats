@@ -24,7 +24,7 @@ complete_line()
 	. "$COMPLETION"
 	[ "$(complete_line "$DBS po")" = pool ]
 	[ "$(complete_line "$DBS pool ch")" = check ]
-	[ "$(complete_line "$DBS pool check --d")" = --data ]
+	[ "$(complete_line "$DBS pool check --da")" = --data ]
 	[ "$(complete_line "$DBS create x -o rec")" = recordsize= ]
 	[ "$(complete_line "$DBS list -t sn")" = snapshot ]
 	[ "$(complete_line "$DBS help pool cr")" = create ]
