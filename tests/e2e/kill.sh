@@ -16,14 +16,14 @@
 #
 # Needs root; exits 77 if it cannot run.
 #
-# Four connections commit transactions over two tables and write down each that
-# was acknowledged, outside of the mount (kill_model.h); beside them, in every
-# other round, dbs makes snapshots, clones, restores ... and they are written
-# down too (kill_ops.bash).  At a random moment the target is killed with
-# SIGKILL.  Then the pool is mounted and the server started again, which one
-# time in four is killed again while it recovers; and every row is compared
-# with what the acknowledged transactions must have left.  The doublewrite
-# buffer is off, and in every other part the binary log is on.
+# Four connections commit transactions over two tables, one does DDL, and they
+# write down each that was acknowledged, outside of the mount (kill_model.h);
+# beside them, in every other round, dbs makes snapshots, clones, restores ...
+# and they are written down too (kill_ops.bash).  At a random moment the target
+# is killed with SIGKILL.  Then the pool is mounted and the server started
+# again, which one time in four is killed again while it recovers; and every
+# row is compared with what the acknowledged transactions must have left.  The
+# doublewrite buffer is off, and in every other part the binary log is on.
 #
 # The forms say what a killed dbsfs loses (lossy.c):
 #   plain   nothing that it has written: the page cache stays
@@ -51,7 +51,7 @@ SEED=$((EPOCHSECONDS % 32768))
 KEEP=""
 
 declare -A KILLS COMMITS LOST  # by 'form target'
-NR_KILLS=0 NR_OPS=0 NR_CLONES=0 NR_CHECKS=0 NR_AGAIN=0 NR_DROPS=0 DROPPED=0
+NR_KILLS=0 NR_OPS=0 NR_CLONES=0 NR_CHECKS=0 NR_AGAIN=0 NR_DDL=0 NR_DROPS=0 DROPPED=0
 BINLOG=""  # 'binlog' in the parts where it is on
 DBSFS="" SERVER="" LOAD="" OPS=""
 
@@ -255,6 +255,7 @@ end_load()
 	local code=0
 
 	: >"$HOST_TMP/stop"
+	host_wait_gone "$LOAD" 60 || wrong "the load goes on without a server"
 	wait "$LOAD" || code=$?
 	[ -z "$OPS" ] || wait "$OPS" || true
 	LOAD="" OPS=""
@@ -293,6 +294,7 @@ verify()
 	if [[ $text =~ ^commits=([0-9]+)\ lost=([0-9]+) ]]; then
 		COMMITS[$1]=$((${COMMITS[$1]:-0} + BASH_REMATCH[1]))
 		LOST[$1]=$((${LOST[$1]:-0} + BASH_REMATCH[2]))
+		NR_DDL=$((NR_DDL + ${text##*ddl=}))
 	fi
 	[ "$code" -eq 0 ] || wrong "verify: exit code $code: $text"
 	sound db || wrong "the server complains"
@@ -419,8 +421,9 @@ figures()
 		done
 	done
 	echo "figure: $NR_KILLS kills ($NR_AGAIN of them during recovery)," \
-		"$NR_OPS operations of dbs beside the load, $NR_CLONES" \
-		"servers on clones, $NR_CHECKS pool checks"
+		"$NR_DDL statements of DDL, $NR_OPS operations of dbs" \
+		"beside the load, $NR_CLONES servers on clones, $NR_CHECKS" \
+		"pool checks"
 	echo "figure: the lossy device dropped $DROPPED blocks in $NR_DROPS" \
 		"kills; seed $SEED"
 }

@@ -41,18 +41,20 @@ MYSQL *kill_connect(const char *socket, const char *db, bool loud)
 
 int kill_run(MYSQL *my, const char *sql, const char *what)
 {
-	int rc = mysql_query(my, sql);
+	bool ok = mysql_query(my, sql) == 0;
 
-	while (rc == 0) {
+	while (ok) {
 		MYSQL_RES *rows = mysql_store_result(my);
+		int rc;
 
 		if (rows)
 			mysql_free_result(rows);
 		rc = mysql_next_result(my);
+		/* no more; from mysql_query() it is an error */
+		if (rc == -1)
+			return 0;
+		ok = rc == 0;
 	}
-	/* -1: no more results */
-	if (rc < 0)
-		return 0;
 	fprintf(stderr, "kill-client: %s: error %u: %s\n", what,
 		mysql_errno(my), mysql_error(my));
 	return -1;

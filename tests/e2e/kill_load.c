@@ -108,6 +108,44 @@ static void *writer_run(void *arg)
 	return NULL;
 }
 
+static void *ddl_run(void *arg)
+{
+	struct writer *me = arg;
+	char sql[256];
+	MYSQL *my;
+
+	mysql_thread_init();
+	my = kill_connect(me->socket, KILL_DB, true);
+	while (my) {
+		kill_ddl(++me->n, sql);
+		if (kill_run(my, sql, sql) != 0)
+			break;
+		record(me->record, me->w, me->n);
+		/* so that there is time for the others */
+		usleep(20000);
+	}
+	if (my)
+		mysql_close(my);
+	mysql_thread_end();
+	return NULL;
+}
+
+/* KILL_DDL starts from nothing. */
+static int ddl_begin(MYSQL *my, int fd)
+{
+	char a[16], b[16], sql[64];
+	int rc = 0;
+
+	for (unsigned i = 0; i < KILL_DDL_TABLES && rc == 0; i++) {
+		kill_ddl_names(i, a, b);
+		snprintf(sql, sizeof(sql), "DROP TABLE IF EXISTS %s, %s", a, b);
+		rc = kill_run(my, sql, sql);
+	}
+	if (rc == 0)
+		record(fd, KILL_DDL, 0);
+	return rc;
+}
+
 /* Where the writers stand, into the record. */
 static int load_begin(const char *socket, struct writer *all, unsigned writers,
 		      bool binlog)
@@ -131,6 +169,8 @@ static int load_begin(const char *socket, struct writer *all, unsigned writers,
 		all[w].n = (uint32_t)n;
 		record(all[w].record, w, all[w].n);
 	}
+	if (rc == 0)
+		rc = ddl_begin(my, all[0].record);
 	mysql_close(my);
 	return rc;
 }
@@ -139,15 +179,16 @@ int kill_load(const char *socket, const char *path, unsigned writers,
 	      bool binlog)
 {
 	struct writer all[KILL_WRITERS_MAX] = {0};
+	struct writer *ddl = &all[KILL_DDL];
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC,
 		      0644);
 
-	if (fd < 0 || writers > KILL_WRITERS_MAX) {
+	if (fd < 0 || writers > KILL_DDL) {
 		perror("kill-client: record");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	for (unsigned w = 0; w < writers; w++) {
+	for (unsigned w = 0; w < KILL_WRITERS_MAX; w++) {
 		all[w].socket = socket;
 		all[w].record = fd;
 		all[w].w = w;
@@ -157,8 +198,11 @@ int kill_load(const char *socket, const char *path, unsigned writers,
 	for (unsigned w = 0; w < writers; w++)
 		if (pthread_create(&all[w].thread, NULL, writer_run, &all[w]))
 			return 2;
+	if (pthread_create(&ddl->thread, NULL, ddl_run, ddl))
+		return 2;
 	for (unsigned w = 0; w < writers; w++)
 		pthread_join(all[w].thread, NULL);
+	pthread_join(ddl->thread, NULL);
 	close(fd);
 	return 0;
 }

@@ -10,6 +10,10 @@
  * follows from (w, n), so the tables' whole content follows from the counters:
  * what is lost, half done or wrong is seen whatever it is.
  *
+ * One more writer, KILL_DDL, does DDL: statement n creates, fills, alters,
+ * renames, truncates or drops one of a few tables, which then say how far it
+ * came.
+ *
  *   a (w, n, gen, text)   gen: the transaction that wrote the row last
  *   b (w, n, gen, sum)    sum: CRC32 of a's text
  *   counter (w, n)
@@ -21,6 +25,9 @@
 
 #define KILL_DB		 "kill_test"
 #define KILL_WRITERS_MAX 16u
+#define KILL_DDL	 (KILL_WRITERS_MAX - 1)
+#define KILL_DDL_TABLES	 3u
+#define KILL_DDL_ROWS	 200u
 #define KILL_WINDOW	 2000u /* rows a writer has */
 #define KILL_TEXT_MAX	 600u
 #define KILL_AGAIN_MAX	 20u
@@ -37,5 +44,18 @@ void kill_text(uint32_t w, uint32_t n, uint32_t gen,
  * @gens: [last + 1], by row; 0: the row is not there
  */
 void kill_state(uint32_t w, uint32_t last, uint32_t *gens);
+
+/** What KILL_DDL's statements have left of one of its tables. */
+struct kill_table {
+	char name[16]; /* "": it is not there */
+	unsigned columns, rows;
+};
+
+/** Statement @n of KILL_DDL, 1 ... */
+void kill_ddl(uint32_t n, char sql[256]);
+/** KILL_DDL's table @slot after statement @n. */
+void kill_ddl_state(uint32_t n, unsigned slot, struct kill_table *table);
+/** Its names, whether it is there or not. */
+void kill_ddl_names(unsigned slot, char first[16], char second[16]);
 
 #endif

@@ -104,8 +104,75 @@ static void check_counters(struct verify *v)
 	}
 	query_end(v, rows, "counters");
 	for (unsigned w = 0; w < KILL_WRITERS_MAX; w++)
-		if (v->before[w].known && !v->gens[w])
+		if (v->before[w].known && w != KILL_DDL && !v->gens[w])
 			wrong(v, "writer %u has no counter", w);
+}
+
+/* ---- tables that come and go ------------------------------------------------------- */
+
+/* @name as it is there; name "" if it is not. */
+static void look_at_table(struct verify *v, const char *name,
+			  struct kill_table *table)
+{
+	char sql[256];
+
+	snprintf(sql, sizeof(sql),
+		 "SELECT COUNT(*) FROM information_schema.columns"
+		 " WHERE table_schema = '" KILL_DB "' AND table_name = '%s'",
+		 name);
+	table->columns = (unsigned)kill_number(v->my, sql, 0);
+	if (table->columns == 0)
+		return;
+	snprintf(table->name, sizeof(table->name), "%s", name);
+	snprintf(sql, sizeof(sql), "SELECT COUNT(*) FROM %s", name);
+	table->rows = (unsigned)kill_number(v->my, sql, UINT32_MAX);
+}
+
+static bool same_table(const struct kill_table *a, const struct kill_table *b)
+{
+	return !strcmp(a->name, b->name) && a->columns == b->columns &&
+	       a->rows == b->rows;
+}
+
+static bool explains(uint32_t n, const struct kill_table have[KILL_DDL_TABLES])
+{
+	struct kill_table want;
+
+	for (unsigned i = 0; i < KILL_DDL_TABLES; i++) {
+		kill_ddl_state(n, i, &want);
+		if (!same_table(&want, &have[i]))
+			return false;
+	}
+	return true;
+}
+
+static void check_ddl(struct verify *v)
+{
+	const uint32_t first = v->before[KILL_DDL].last;
+	const uint32_t last = v->after[KILL_DDL].last + 1;
+	struct kill_table have[KILL_DDL_TABLES] = {0}, second;
+
+	if (!v->before[KILL_DDL].known)
+		return;
+	for (unsigned i = 0; i < KILL_DDL_TABLES; i++) {
+		char a[16], b[16];
+
+		kill_ddl_names(i, a, b);
+		memset(&second, 0, sizeof(second));
+		look_at_table(v, a, &have[i]);
+		look_at_table(v, b, &second);
+		if (have[i].columns && second.columns)
+			wrong(v, "both %s and %s are there", a, b);
+		if (!have[i].columns)
+			have[i] = second;
+	}
+	for (uint32_t n = first; n <= last; n++)
+		if (explains(n, have))
+			return;
+	wrong(v, "DDL: not what statement %u to %u left", first, last);
+	for (unsigned i = 0; i < KILL_DDL_TABLES; i++)
+		printf("   %u: '%s', %u columns, %u rows\n", i, have[i].name,
+		       have[i].columns, have[i].rows);
 }
 
 /* ---- rows ------------------------------------------------------------------------------ */
@@ -219,7 +286,7 @@ static void check_binlog(struct verify *v)
 		last[w] = v->after[w].first;
 	for (unsigned i = 0; i < nr; i++)
 		check_binlog_file(v, names[i], last);
-	for (unsigned w = 0; w < KILL_WRITERS_MAX; w++)
+	for (unsigned w = 0; w < KILL_DDL; w++)
 		if (v->after[w].known && last[w] != v->n[w])
 			wrong(v, "writer %u: %u in the binlog, %u in the table",
 			      w, last[w], v->n[w]);
@@ -298,13 +365,15 @@ int kill_verify(const char *socket, const char *before, const char *after,
 	check_tables(&v);
 	check_counters(&v);
 	check_rows(&v);
+	check_ddl(&v);
 	if (binlog)
 		check_binlog(&v);
 	printf("commits=%llu lost=%llu wrong=%u rows=%llu tables=%llu "
-	       "unpurged=%u\n",
+	       "unpurged=%u ddl=%u\n",
 	       (unsigned long long)v.commits, (unsigned long long)v.lost,
 	       v.wrong, (unsigned long long)v.rows,
-	       (unsigned long long)v.tables, v.unpurged);
+	       (unsigned long long)v.tables, v.unpurged,
+	       v.before[KILL_DDL].last);
 	for (unsigned w = 0; w < KILL_WRITERS_MAX; w++)
 		free(v.gens[w]);
 	mysql_close(v.my);
