@@ -9,7 +9,7 @@
 # has dataset 'db' with the server and an empty dataset 'side'.
 #
 # $HOST_TMP/ops has lines 'try OP NAME [NAME]' and 'did OP NAME [NAME]'; the
-# last 'try' may lack its 'did'.
+# last 'try' may lack its 'did'.  The first says what was in side's file.
 
 ops_note() { printf '%s\n' "$*" >>"$HOST_TMP/ops"; }
 
@@ -58,6 +58,7 @@ ops_run()
 {
 	local i=0
 
+	ops_note was value "$(cat "$MNT/side/value" 2>/dev/null || true)"
 	while [ ! -e "$HOST_TMP/stop" ] && ops_round $((i += 1)); do
 		:
 	done
@@ -88,7 +89,7 @@ ops_check()
 	}
 	# dd truncates first
 	$2 == "value" {
-		if ($1 == "did") may = "|" $3 "|"; else may = may "||" $3 "|"
+		if ($1 == "try") may = may "||" $3 "|"; else may = "|" $3 "|"
 	}
 	$2 == "restore" {
 		if ($1 == "did") may = "|" $3 "|"; else may = may "|" $3 "|"
