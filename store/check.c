@@ -37,6 +37,21 @@ void check_report(struct check *c, const char *fmt, ...)
 	c->options->report(c->options->arg, text);
 }
 
+void check_note(struct check *c, const char *fmt, ...)
+{
+	char text[FINDING_MAX];
+	va_list ap;
+
+	c->result->nr_notes++;
+	if (!c->options->note)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	make_printable(text);
+	c->options->note(c->options->arg, text);
+}
+
 void check_incomplete(struct check *c)
 {
 	c->incomplete = true;
@@ -67,10 +82,20 @@ const char *check_errno(int error)
 	}
 }
 
+/* Is what was read from block @b a superblock? */
+static bool is_superblock(const struct superblock *sb, uint64_t b)
+{
+	return le32_get(sb->h.type) == META_SUPERBLOCK &&
+	       le64_get(sb->h.blkno) == b &&
+	       le64_get(sb->h.csum) == csum_of((const uint8_t *)sb + 8,
+					       BLOCK_SIZE - 8, META_SUPERBLOCK);
+}
+
 /* All slots of the rings that hold a superblock hold one of this pool. */
 static void check_rings(struct check *c)
 {
 	struct superblock *sb = (struct superblock *)c->page[0];
+	uint64_t seq = le64_get(c->sb.commit_seq);
 
 	if (memcmp(c->sb.uuid, c->sb.h.pool_id.b, sizeof(c->sb.h.pool_id)))
 		check_report(c, "the superblock's pool id is not its UUID's");
@@ -83,10 +108,16 @@ static void check_rings(struct check *c)
 				     ULL(b), check_errno(-EIO));
 			continue;
 		}
-		if (le32_get(sb->h.type) == META_SUPERBLOCK &&
-		    le64_get(sb->h.csum) == csum_of((uint8_t *)sb + 8,
-						    BLOCK_SIZE - 8,
-						    META_SUPERBLOCK) &&
+		if (i % SUPERBLOCK_RING == seq % SUPERBLOCK_RING &&
+		    (!is_superblock(sb, b) || le64_get(sb->commit_seq) != seq))
+			check_note(
+				c,
+				"the copy of the superblock in block %llu is "
+				"not whole: a crash while it was written "
+				"does that, and so does damage; the other "
+				"copy is used",
+				ULL(b));
+		if (is_superblock(sb, b) &&
 		    memcmp(sb->uuid, c->sb.uuid, sizeof(sb->uuid)))
 			check_report(c,
 				     "the superblock in block %llu belongs to "

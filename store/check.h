@@ -29,6 +29,8 @@ struct check_options {
 	bool data; /* also read every record and verify its checksum */
 	/* called with each finding, one sentence; may be NULL */
 	void (*report)(void *arg, const char *text);
+	/* the same with what is worth knowing, but no damage */
+	void (*note)(void *arg, const char *text);
 	/* called now and then with blocks done and blocks in use; or NULL */
 	void (*progress)(void *arg, uint64_t done, uint64_t total);
 	/*
@@ -50,6 +52,7 @@ enum check_repaired {
 
 struct check_result {
 	uint64_t nr_errors; /* findings: 0 means clean */
+	uint64_t nr_notes;
 	uint64_t nr_trees, nr_nodes, nr_records, nr_inodes;
 	uint64_t blocks_used;	/* as recomputed */
 	uint64_t blocks_leaked; /* counted, but nothing uses them */

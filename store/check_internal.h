@@ -110,6 +110,9 @@ struct check {
 /** One finding: a sentence, lower case, no full stop. */
 void check_report(struct check *c, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+/** No damage, but worth knowing. */
+void check_note(struct check *c, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 /** Something could not be counted, in the part that is being walked. */
 void check_incomplete(struct check *c);
 /** @nr more blocks are accounted for. */

@@ -145,8 +145,14 @@ static int load(struct blkdev *dev, const struct pool_options *options,
 	if (rc)
 		return rc;
 	rc = dataset_load_all(pool, error);
-	if (rc == 0)
+	if (rc == 0) {
 		rc = reaper_open(pool);
+		if (rc)
+			store_error_set(error,
+					"the pool is damaged: its space tree "
+					"cannot be read; 'dbs pool check "
+					"--repair' can build it anew");
+	}
 	if (rc == 0 && !pool->read_only)
 		rc = ilog_new(pool);
 	if (rc) {

@@ -20,7 +20,7 @@
 struct check_run {
 	const struct invocation *inv;
 	const char *path;
-	json_t *findings;
+	json_t *findings, *notes;
 	json_t *plan; /* what a repair changes, or NULL */
 	struct progress progress;
 	bool print;
@@ -35,6 +35,16 @@ static void check_report(void *arg, const char *text)
 	if (run->print)
 		puts(text);
 	json_array_append_new(run->findings, out_text(text));
+}
+
+static void check_note(void *arg, const char *text)
+{
+	struct check_run *run = arg;
+
+	progress_end(&run->progress);
+	if (run->print)
+		printf("note: %s\n", text);
+	json_array_append_new(run->notes, out_text(text));
 }
 
 static void check_progress(void *arg, uint64_t done, uint64_t total)
@@ -121,12 +131,13 @@ static json_t *check_json(const struct check_run *run,
 			  const struct check_result *r, uint64_t ns)
 {
 	json_t *json = json_pack(
-		"{s:o, s:b, s:I, s:O, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}",
+		"{s:o, s:b, s:I, s:O, s:O, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+		"s:f}",
 		"path", out_text(run->path), "clean", r->nr_errors == 0,
 		"nr_errors", (json_int_t)r->nr_errors, "findings",
-		run->findings, "nr_trees", (json_int_t)r->nr_trees, "nr_nodes",
-		(json_int_t)r->nr_nodes, "nr_records",
-		(json_int_t)r->nr_records, "nr_inodes",
+		run->findings, "notes", run->notes, "nr_trees",
+		(json_int_t)r->nr_trees, "nr_nodes", (json_int_t)r->nr_nodes,
+		"nr_records", (json_int_t)r->nr_records, "nr_inodes",
 		(json_int_t)r->nr_inodes, "used",
 		(json_int_t)(r->blocks_used * BLKDEV_ALIGN), "leaked",
 		(json_int_t)(r->blocks_leaked * BLKDEV_ALIGN), "shared",
@@ -200,6 +211,7 @@ int run_pool_check(struct invocation *inv)
 	struct check_options options = {
 		.data = inv_has(inv, "data"),
 		.report = check_report,
+		.note = check_note,
 		.progress = check_progress,
 		.repair = inv_has(inv, "repair") ? check_ask : NULL,
 		.dry_run = inv_has(inv, "dry-run"),
@@ -219,6 +231,7 @@ int run_pool_check(struct invocation *inv)
 		return code;
 	run.path = path;
 	run.findings = json_array();
+	run.notes = json_array();
 	progress_begin(&run.progress, "checking", true);
 	err = check_pool(path, &options, &result, &error);
 	progress_end(&run.progress);
@@ -232,6 +245,7 @@ int run_pool_check(struct invocation *inv)
 		code = check_code(&run, &result);
 	}
 	json_decref(run.findings);
+	json_decref(run.notes);
 	json_decref(run.plan);
 	free(path);
 	return code;

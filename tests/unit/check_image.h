@@ -45,9 +45,18 @@ static inline void keep_finding(void *arg, const char *text)
 	nr_findings++;
 }
 
+static char last_note[512];
+
+static inline void keep_note(void *arg, const char *text)
+{
+	(void)arg;
+	snprintf(last_note, sizeof(last_note), "%s", text);
+}
+
 static inline void run_check(bool data)
 {
-	struct check_options o = {.data = data, .report = keep_finding};
+	struct check_options o = {
+		.data = data, .report = keep_finding, .note = keep_note};
 	struct store_error error = {""};
 
 	nr_findings = 0;
