@@ -24,8 +24,19 @@ static struct node *must_node(struct op *op, uint64_t blkno, uint64_t txg)
 {
 	struct node *n = node_cache_peek(op->pool->nc, blkno, txg);
 
+	if (n) {
+		node_cache_put(op->pool->nc, n);
+		return n;
+	}
+	/*
+	 * A map that counts nodes as free made the allocator hand out this
+	 * one's block after it was touched.  Held it is readable all the same.
+	 */
+	for (uint32_t i = 0; i < op->nr_touched && !n; i++)
+		if (op->touched[i]->blkno == blkno &&
+		    op->touched[i]->txg == txg)
+			n = op->touched[i];
 	dbs_assert(n);
-	node_cache_put(op->pool->nc, n);
 	return n;
 }
 

@@ -54,6 +54,11 @@ void reaper_free_node(struct pool *pool, struct op *op, uint64_t blkno)
 	n = node_cache_peek_any(pool->nc, blkno);
 	if (!n)
 		return;
+	/* born in the open group: a damaged tree named a free block */
+	if (n->txg > __atomic_load_n(&pool->txg.sealed_txg, __ATOMIC_ACQUIRE)) {
+		node_cache_put(pool->nc, n);
+		return;
+	}
 	os_mutex_lock(&g->lock);
 	if (!list_empty(&n->dirty_link)) {
 		list_del(&n->dirty_link);

@@ -204,6 +204,21 @@ static void change_counts(struct rnd *r)
 	}
 }
 
+/* Nodes, and what lies behind them, whose blocks are handed out again. */
+static void change_counts_to_free(struct rnd *r)
+{
+	uint64_t b = any_node(r), at = b / REGION_BLOCKS;
+	struct space_entry *e = region_entry(at);
+	uint32_t nr_free = le32_get(e->nr_free);
+
+	for (unsigned i = 0; i < 256 && b / REGION_BLOCKS == at; i++, b++) {
+		nr_free += *count_of(b) != 0;
+		*count_of(b) = 0;
+	}
+	e->nr_free = le32_of(nr_free);
+	seal_space(at);
+}
+
 static void survive(void (*harm)(struct rnd *r), uint64_t seed)
 {
 	for (uint64_t i = 0; i < ROUNDS; i++) {
@@ -232,6 +247,12 @@ static void pool__survives_wrong_counts(void **state)
 {
 	(void)state;
 	survive(change_counts, 3000);
+}
+
+static void pool__survives_nodes_that_count_as_free(void **state)
+{
+	(void)state;
+	survive(change_counts_to_free, 4000);
 }
 
 /* Removing one of two such items would change the other behind its back. */
@@ -267,6 +288,7 @@ int main(void)
 		TEST(pool__survives_changed_nodes),
 		TEST(pool__survives_nodes_that_point_anywhere),
 		TEST(pool__survives_wrong_counts),
+		TEST(pool__survives_nodes_that_count_as_free),
 	};
 
 	return cmocka_run_group_tests(tests, find_nodes, free_pool);
