@@ -237,6 +237,7 @@ leftovers()
 
 run_long()
 {
+	one flip-long "$HOST_TMP/gcc/tests/unit/test_flip" --long
 	one crash-long "$HOST_TMP/gcc/tests/crash/crash-prefix" \
 		--commits 1100 --seed 1 --second 2 --jobs "$(nproc)"
 	one faults-long "$HOST_TMP/gcc/tests/faults/faults" --long \
