@@ -224,6 +224,9 @@ int ilog_replay(struct pool *pool, struct ilog_scan *scan,
 						       : strerror(-rc));
 	} else if (rc == 0) {
 		go_on_behind(pool, &r.chain);
+		/* the same data written there again would bring it back */
+		if (r.chain.cut)
+			rc = txg_commit(pool);
 	}
 	ilog_chain_release(&r.chain);
 	free(r.taken.in_use);

@@ -22,7 +22,8 @@
  *      So a crash during replay is one more crash.
  *  Y3  the data of the last batch, which may not have been flushed, is
  *      verified before anything is replayed; if it is not there, neither is
- *      the batch.
+ *      the batch, for good: a commit in the new epoch comes before any other
+ *      write, or who writes the same data once more would bring it back.
  */
 #ifndef DBS_STORE_ILOG_REPLAY_H
 #define DBS_STORE_ILOG_REPLAY_H

@@ -31,6 +31,7 @@ struct ilog_chain {
 	uint64_t nr_blocks;	      /* of all of them */
 	uint64_t kept;		      /* bytes of payloads in memory */
 	uint64_t seq, pos, prev_csum; /* behind the last */
+	bool cut; /* there was one more, without its data (Y3) */
 	/* a piece of the ring in memory */
 	uint8_t *window;
 	uint64_t window_pos;

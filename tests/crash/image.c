@@ -16,6 +16,7 @@
  */
 enum shape {
 	PREFIX = SHAPE_PREFIX,
+	LOG_ONLY = SHAPE_LOG_ONLY,
 	ANY,	     /* each write is there or not */
 	ANY_OR_TORN, /* ... or only some sectors of it */
 	ALL_TORN,    /* any sector is there or not */
@@ -81,6 +82,8 @@ static enum fate fate_of(enum shape shape, enum kind kind, size_t i, size_t nr,
 		return kind == KIND_SUPERBLOCK ? THERE : LOST;
 	case SUPERBLOCK_TORN:
 		return kind == KIND_SUPERBLOCK ? TORN : THERE;
+	case LOG_ONLY:
+		return kind == KIND_LOG ? THERE : LOST;
 	case LOG_FIRST:
 		return kind == KIND_LOG ? THERE : any;
 	case LOG_TORN:

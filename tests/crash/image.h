@@ -15,8 +15,9 @@
 
 #include "tests/crash/recording.h"
 
-#define SHAPE_PREFIX 0u	      /* all before n, nothing of n */
-#define SHAPE_RANDOM UINT_MAX /* any of the others */
+#define SHAPE_PREFIX   0u	/* all before n, nothing of n */
+#define SHAPE_LOG_ONLY 1u	/* of what was not flushed, the log's writes */
+#define SHAPE_RANDOM   UINT_MAX /* any of them but the prefix */
 
 /* What a recording's images share. */
 struct image_base {

@@ -66,7 +66,7 @@ struct settings {
 /* Shared by the jobs of a workload. */
 struct tally {
 	/* atomic */
-	uint64_t images, violations;
+	uint64_t images, violations, commits, batches;
 	/* by job: where it is */
 	struct {
 		uint64_t slot;
@@ -256,6 +256,8 @@ static void prove_once(const struct settings *s, const struct workload *w,
 	workload_record(w, seed, s->writes, &p.rec, &bytes);
 	image_base_init(&p.base, bytes);
 	find_points(&p);
+	tally->commits += p.rec.nr_commits;
+	tally->batches += p.rec.nr_batches;
 	p.nr_slots = p.nr_points * (s->variants + 1);
 	p.nr_tried = MIN_OF(p.nr_slots, div_round_up(images, TRIAL_IMAGES));
 	run_jobs(&p);
@@ -298,9 +300,11 @@ static uint64_t prove(const struct settings *s, const struct workload *w,
 		rounds++;
 	} while (s->all && tally->images < images && !is_enough(s, tally));
 	violations = tally->violations;
-	printf("%-12s %8ju images of %3ju recordings, %ju violations\n",
-	       w->name, (uintmax_t)tally->images, (uintmax_t)rounds,
-	       (uintmax_t)violations);
+	printf("%-10s %7ju images, %ju violations (%ju recordings of %ju "
+	       "commits and %ju batches)\n",
+	       w->name, (uintmax_t)tally->images, (uintmax_t)violations,
+	       (uintmax_t)rounds, (uintmax_t)tally->commits,
+	       (uintmax_t)tally->batches);
 	fflush(stdout);
 	munmap(tally, sizeof(*tally));
 	return violations;

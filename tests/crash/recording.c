@@ -61,16 +61,24 @@ void lane_end(struct lane *l)
 		l->what[l->nr_what] = strdup(l->run.what);
 }
 
+/* The pool is about to go. */
+static void count_work(struct recording *rec)
+{
+	struct pool_stat st;
+
+	pool_stat(rec->pool, &st);
+	rec->nr_commits += st.nr_commits;
+	rec->nr_batches += st.nr_batches;
+}
+
 static struct pool *reopen(void *arg, struct pool *pool, bool crash)
 {
 	const struct lane *l = arg;
 	struct recording *rec = l->rec;
 	struct store_error error = {""};
-	struct pool_stat st;
 
 	MUST(rec->nr_lanes == 1);
-	pool_stat(pool, &st);
-	rec->nr_commits += st.nr_commits;
+	count_work(rec);
 	if (crash)
 		pool_abandon(pool);
 	else
@@ -78,14 +86,6 @@ static struct pool *reopen(void *arg, struct pool *pool, bool crash)
 	MUST(pool_open_on(blkdev_borrow(rec->faulty), &rec->options, &rec->pool,
 			  &error) == 0);
 	return rec->pool;
-}
-
-uint64_t recording_commits(const struct recording *rec)
-{
-	struct pool_stat st;
-
-	pool_stat(rec->pool, &st);
-	return rec->nr_commits + st.nr_commits;
 }
 
 struct blkdev *recording_new_pool(uint8_t **base)
@@ -187,6 +187,7 @@ void recording_end(struct recording *rec, const struct model_digests *below)
 {
 	for (unsigned i = 0; i < rec->nr_lanes; i++)
 		model_run_close_handles(&rec->lanes[i].run);
+	count_work(rec);
 	pool_abandon(rec->pool);
 	rec->pool = NULL;
 	rec->nr_events = blkdev_faulty_nr_events(rec->faulty);

@@ -42,8 +42,8 @@ struct recording {
 	struct pool *pool;
 	struct lane lanes[CRASH_LANES];
 	unsigned nr_lanes;
-	uint64_t nr_commits; /* of pools that were closed since */
-	size_t first;	     /* event from which on crashes count */
+	uint64_t nr_commits, nr_batches; /* of the log */
+	size_t first;			 /* event from which on crashes count */
 	/* once it has ended */
 	const struct blkdev_event **events;
 	size_t nr_events;
@@ -70,9 +70,6 @@ int recording_open(struct recording *rec, struct blkdev *below,
  * @below: NULL, or digests of what recording_open() started from. */
 void recording_end(struct recording *rec, const struct model_digests *below);
 void recording_release(struct recording *rec);
-/** Commits since the start. */
-uint64_t recording_commits(const struct recording *rec);
-
 /** Marks: the next state of @l may appear from now on ... */
 void lane_begin(struct lane *l);
 /** ... its operation has returned: keep the model's state. */

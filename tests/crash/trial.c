@@ -250,7 +250,9 @@ static bool second_image(struct trial *t, struct rnd rnd, unsigned shape,
 
 bool trial_run(struct trial *t)
 {
-	const unsigned shape = t->variant ? SHAPE_RANDOM : SHAPE_PREFIX;
+	const unsigned shape = !t->variant		       ? SHAPE_PREFIX
+			       : t->w->again && t->variant % 2 ? SHAPE_LOG_ONLY
+							       : SHAPE_RANDOM;
 	const struct rnd rnd = {.state = (t->seed * 1000003 + t->n) * 64 +
 					 t->variant};
 	struct rnd of_image = rnd, more = {.state = ~rnd.state};
@@ -280,7 +282,7 @@ bool trial_run(struct trial *t)
 	if (ok) {
 		recording_state(t->rec, state, &start);
 		model_run_start_from(&again.lanes[0].run, &start);
-		if (!t->w->full && rnd_one_in(&more, 3))
+		if (t->w->again || (!t->w->full && rnd_one_in(&more, 3)))
 			repeat_lost(t, &again.lanes[0], state, &more);
 		go_on(&again.lanes[0], &more);
 	} else if (t->save) {

@@ -27,6 +27,7 @@ struct workload {
 	void (*step)(struct scene *s);
 	unsigned nr_lanes; /* 0: one */
 	bool background;   /* commits come from the pool's own threads too */
+	bool again;	   /* after a crash what was lost is written again */
 	bool full;	   /* the pool is: what follows may find no space */
 	uint32_t clock_ns; /* that pass between two looks at it; 0: few */
 };

@@ -57,5 +57,7 @@ void threads_setup(struct scene *s);
 void threads_step(struct scene *s);
 void reopen_setup(struct scene *s);
 void reopen_step(struct scene *s);
+void retry_setup(struct scene *s);
+void retry_step(struct scene *s);
 
 #endif

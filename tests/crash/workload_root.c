@@ -302,3 +302,32 @@ void reopen_step(struct scene *s)
 	model_run_reopen(&s->l->run, !rnd_one_in(s->rnd, 3));
 	lane_end(s->l);
 }
+
+/* -- retry: whole records, each after a fresh open --------------------------- */
+
+void retry_setup(struct scene *s)
+{
+	const uint32_t id = scene_dataset(s, "d", RECORD);
+
+	scene_file(s, id, 0);
+	act_sync(s->l);
+}
+
+/*
+ * What is written first after an open goes to the same blocks as what a client
+ * writes again when it was lost (trial.c), as long as nothing was freed.
+ */
+void retry_step(struct scene *s)
+{
+	const uint32_t id = s->ds[0];
+	const uint64_t nr = rnd_between(s->rnd, 2, 5);
+
+	lane_begin(s->l);
+	model_run_reopen(&s->l->run, true);
+	lane_end(s->l);
+	for (uint64_t i = 0; i < nr; i++) {
+		act_write(s->l, id, s->ino[0], act_size(s->l, id, s->ino[0]),
+			  RECORD, ACT_RANDOM);
+		act_fsync(s->l, id, s->ino[0]);
+	}
+}
