@@ -9,6 +9,8 @@
  *
  * Invariants:
  *  F1  each call is one operation: after a crash it happened or it did not.
+ *      Only file_copy() is as many as it takes; a crash may leave a first part
+ *      of what it copies.
  *  F2  calls on a snapshot that would change it give -EROFS; on a destroyed
  *      or restored dataset's old handle -ESTALE.
  *  F3  an inode lives while a name or an open (file_open) holds it.

@@ -28,7 +28,9 @@ struct model_run_options {
 	uint64_t max_file;   /* usual file sizes; sparse ones go beyond */
 	bool full_ok;	     /* -ENOSPC may come, and then changes nothing */
 	bool fill;	     /* make it come: large writes of random bytes */
-	bool plain;	  /* no long names, big xattrs or huge sparse files */
+	bool plain; /* no long names, big xattrs or huge sparse files */
+	/* only calls that are one operation each: a crash may come in one */
+	bool one_piece;
 	bool keep_states; /* all of them, not only what a crash may show */
 	bool verbose;
 	/* close or abandon the pool and open it again */

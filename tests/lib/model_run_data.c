@@ -317,6 +317,25 @@ static void copy_apply(struct model_root *dst, uint64_t dst_ino,
 	free(buf);
 }
 
+/* What file_copy() does in one operation. */
+static uint64_t first_piece(const struct model_inode *src,
+			    const struct model_inode *dst, uint64_t so,
+			    uint64_t dof, uint64_t len)
+{
+	const uint64_t rs = dst->attr.recordsize;
+	const uint64_t size = src->attr.size, at = so % rs;
+
+	len = MIN_OF(len, so < size ? size - so : 0);
+	if (at == dof % rs && at)
+		return MIN_OF(len, rs - at);
+	if (at || dof % rs || src->attr.recordsize != rs || len < rs)
+		return len;
+	/* whole records are shared, and one that both files end with */
+	return so + len == size && dof + len >= dst->attr.size
+		       ? len
+		       : round_down(len, rs);
+}
+
 static void op_copy(struct model_run *run)
 {
 	const struct model_root *from = run_pick_root(run);
@@ -344,6 +363,8 @@ static void op_copy(struct model_run *run)
 		so = round_down(so, 131072);
 		dof = round_down(dof, 131072);
 	}
+	if (run->o.one_piece)
+		len = first_piece(src, target_inode(&t), so, dof, len);
 	run_what(run,
 		 "copy root %u ino %ju [%ju, +%ju) size %ju recordsize %u to "
 		 "%s ino %ju %ju size %ju recordsize %u",
