@@ -146,6 +146,7 @@ void client_main(void *arg)
 			sim_yield();
 	}
 	model_run_close_handles(&c->run);
+	w->nr_working--;
 }
 
 void client_begin(struct client *c)
@@ -160,6 +161,7 @@ void client_begin(struct client *c)
 		.full_ok = w->plan.full,
 		.fill = w->plan.full,
 		.plain = !rnd_one_in(&c->rnd, 3),
+		.one_piece = true,
 		.keep_states = true,
 		.verbose = w->plan.verbose,
 		.is_fault = is_fault,

@@ -19,7 +19,7 @@ static void keep_finding(void *arg, const char *text)
 		snprintf(first, 512, "%s", text);
 }
 
-void must_check(struct world *w, const struct sim_image *image)
+uint64_t must_check(struct world *w, const struct sim_image *image)
 {
 	char first[512] = "";
 	const struct check_options options = {
@@ -36,6 +36,7 @@ void must_check(struct world *w, const struct sim_image *image)
 			 (uintmax_t)result.blocks_leaked, first);
 	blkdev_close(dev);
 	w->tally.nr_checks++;
+	return result.blocks_used * BLKDEV_ALIGN;
 }
 
 /* -- W2, W3 ---------------------------------------------------------------- */

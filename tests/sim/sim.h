@@ -36,7 +36,7 @@ struct sim_options {
 	uint64_t seed;
 	unsigned switch_one_in; /* yield points that let another task run */
 	bool priorities;	/* tasks have them, and lose them at random */
-	bool trace; /* print what makes the digest */
+	bool trace;		/* print what makes the digest */
 };
 
 /** From here to sim_stop() the caller is task "main". */

@@ -72,6 +72,7 @@ struct plan {
 	unsigned nr_clients, nr_lives, nr_steps;
 	size_t cache_bytes;
 	uint32_t commit_ms;
+	bool watched;
 	bool full; /* the pool has hardly any room */
 	bool verbose, trace;
 	bool ignore_flushes; /* must be found */
@@ -100,12 +101,18 @@ struct world {
 	struct blkdev *dev; /* the pool borrows it */
 	struct pool *pool;
 	struct client clients[CLIENTS_MAX];
-	uint64_t moments; /* beginnings and ends so far */
-	bool stop;	  /* no client begins anything any more */
-	bool faults;	  /* the device fails in this life */
+	struct os_thread watcher;
+	struct rnd watch_rnd;
+	unsigned nr_working; /* clients that are not done */
+	uint64_t moments;    /* beginnings and ends so far */
+	bool stop;	     /* no client begins anything any more */
+	bool faults;	     /* the device fails in this life */
 	/* the crash */
 	bool crashed;
 	struct sim_image crash; /* what it left */
+	struct sim_image other; /* what it may have left as well; or none */
+	struct sim_image again; /* left by one more, in the recovery; or none */
+	uint64_t allocated;	/* bytes, when the clients had nothing */
 	struct tally tally;
 };
 
@@ -126,10 +133,15 @@ void client_main(void *client);
 void client_begin(struct client *c);
 void client_end(struct client *c);
 
+/* -- watcher.c ------------------------------------------------------------- */
+
+/** Look around until no client works any more. */
+void watcher_main(void *world);
+
 /* -- recover.c ------------------------------------------------------------- */
 
-/** W1's check of @image; its space must add up. */
-void must_check(struct world *w, const struct sim_image *image);
+/** W1's check of @image; returns how many bytes it counts as in use. */
+uint64_t must_check(struct world *w, const struct sim_image *image);
 /** W2 to W5: find the states that the open pool holds, into client.chosen. */
 void must_hold_states(struct world *w);
 
