@@ -130,6 +130,7 @@ void check_release(struct check *c)
 {
 	check_counts_release(c);
 	idmap_release(&c->roots);
+	idmap_release(&c->bad_runs);
 	free(c->space_nodes);
 	free(c->datasets);
 	free(c->dead);
@@ -151,6 +152,7 @@ int check_init(struct check *c)
 	if (rc)
 		return rc;
 	idmap_init(&c->roots, sizeof(struct tree_totals));
+	idmap_init(&c->bad_runs, sizeof(struct check_bad));
 	for (unsigned i = 0; i < NODE_LEVEL_MAX; i++) {
 		c->page[i] = blkdev_buffer_new(BLOCK_SIZE);
 		if (!c->page[i])

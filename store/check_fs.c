@@ -60,6 +60,24 @@ static const char *extent_problem(const struct check *c,
 	return NULL;
 }
 
+/* Records that were found damaged in another dataset, or another file. */
+static const char *known_bad(const struct check *c, uint64_t blkno)
+{
+	const struct check_bad *b = idmap_find(&c->bad_runs, blkno);
+
+	return b ? b->why : NULL;
+}
+
+static int keep_bad(struct check *c, uint64_t blkno, const char *why)
+{
+	struct check_bad *b = idmap_add(&c->bad_runs, blkno, NULL);
+
+	if (!b)
+		return -ENOMEM;
+	b->why = why;
+	return 0;
+}
+
 int check_extent(struct check *c, const struct node_item *it, bool first,
 		 uint32_t recordsize, const char **bad)
 {
@@ -70,8 +88,10 @@ int check_extent(struct check *c, const struct node_item *it, bool first,
 	int rc;
 
 	*bad = NULL;
-	if (!first)
+	if (!first) {
+		*bad = known_bad(c, blkno);
 		return 0;
+	}
 	rc = check_count_run(c, blkno, nr, &is_new, bad);
 	/* whose they are is anybody's guess */
 	if (*bad)
@@ -79,13 +99,17 @@ int check_extent(struct check *c, const struct node_item *it, bool first,
 	if (rc || *bad)
 		return rc;
 	*bad = extent_problem(c, e, recordsize);
-	if (!is_new)
+	if (!is_new) {
+		if (!*bad)
+			*bad = known_bad(c, blkno);
 		return 0;
+	}
 	c->result->nr_records++;
-	if (!*bad && c->options->data)
-		*bad = verify_data(c, e, blkno, nr, recordsize);
 	check_progress(c, nr);
-	return 0;
+	if (*bad || !c->options->data)
+		return 0;
+	*bad = verify_data(c, e, blkno, nr, recordsize);
+	return *bad ? keep_bad(c, blkno, *bad) : 0;
 }
 
 /* ---- one inode ---------------------------------------------------------- */
@@ -394,6 +418,7 @@ static int extent_found(struct fs_check *f, const struct node_item *it,
 	rc = check_extent(f->c, it, first, recordsize, &bad);
 	if (rc)
 		return rc;
+	f->w.harmed |= bad != NULL;
 	if (bad)
 		fs_find(f, f->cur.ino,
 			"the record at offset %llu (block %llu) %s",
@@ -545,6 +570,9 @@ static int check_files(struct fs_check *f)
 		return f->error;
 	switch_to(f, 0);
 	f->t.bad = f->w.bad;
+	f->t.harmed = f->w.harmed;
+	f->t.of = f->d;
+	fs_check_lost(f);
 	if (f->w.bad)
 		check_report(f->c,
 			     "%s: not all of it could be read, so names, links "
@@ -574,9 +602,14 @@ int check_dataset(struct check *c, const struct check_dataset *d)
 			     .count = true,
 			     .item = fs_item,
 			     .skip = fs_skip,
+			     .lost = fs_lost,
 			     .arg = f};
 	idmap_init(&f->inodes, sizeof(struct fs_inode));
 	t = root ? idmap_find(&c->roots, root) : NULL;
+	if (t && (t->bad || t->harmed))
+		check_report(c,
+			     "%s: its tree is that of %s, with all its damage",
+			     d->label, t->of->label);
 	if (t) {
 		/* the same tree under another name: one more reference */
 		rc = check_walk_again(&f->w, &d->item.tree);
@@ -601,6 +634,7 @@ int check_dataset(struct check *c, const struct check_dataset *d)
 			*t = f->t;
 	}
 	idmap_release(&f->inodes);
+	free(f->lost);
 	free(f);
 	return rc;
 }

@@ -49,6 +49,12 @@ struct fs_current {
 	uint64_t name_hash;
 };
 
+/* Items that were in a node that cannot be read: [lo, hi). */
+struct fs_lost {
+	uint64_t blkno;
+	struct key lo, hi;
+};
+
 struct fs_check {
 	struct check *c;
 	const struct check_dataset *d;
@@ -59,12 +65,20 @@ struct fs_check {
 	struct fs_current cur;
 	struct fs_finding *findings;
 	size_t nr_findings;
+	struct fs_lost *lost; /* FS_LOST_MAX */
+	size_t nr_lost;
 	int error; /* no memory: noticed at the next item */
 };
 
 /** A finding about an inode; reported with its path when the walk is over. */
 void fs_find(struct fs_check *f, uint64_t ino, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+#define FS_LOST_MAX 256u
+/** For struct walk. */
+int fs_lost(struct walk *w, uint64_t blkno, const struct key *lo,
+	    const struct key *hi);
+/** Find the files that what was lost belongs to. */
+void fs_check_lost(struct fs_check *f);
 /** Names and link counts, once all items were seen. */
 void fs_check_links(struct fs_check *f);
 /** Report what waits, with paths if @rc, so far, is 0; returns the new rc. */

@@ -36,7 +36,8 @@ struct check_node {
 	uint64_t txg;
 	uint32_t count; /* pointers to it, as recomputed */
 	uint8_t level;
-	bool bad; /* unreadable, or something below it is */
+	bool bad;    /* unreadable, or something below it is */
+	bool harmed; /* a record below it is damaged */
 	struct extent_sum sum;
 };
 
@@ -47,6 +48,11 @@ struct check_count {
 	uint64_t seen;
 };
 
+struct check_bad {
+	uint64_t blkno;
+	const char *why;
+};
+
 /* What a tree of files adds up to. */
 struct tree_totals {
 	uint64_t root; /* blkno */
@@ -54,6 +60,8 @@ struct tree_totals {
 	uint64_t fresh_after; /* the txg that fresh was counted from */
 	uint64_t next_ino;    /* above all that were seen */
 	bool bad;	      /* not all could be read */
+	bool harmed;	      /* a record is damaged */
+	const struct check_dataset *of; /* that was walked */
 };
 
 struct check_dataset {
@@ -93,6 +101,7 @@ struct check {
 	struct idmap large;    /* struct check_count: of runs */
 	struct idmap overflow; /* struct check_count: in the space tree */
 	struct idmap roots;    /* struct tree_totals: of roots walked */
+	struct idmap bad_runs; /* struct check_bad: damaged records */
 	uint64_t *space_nodes; /* blocks of the space tree's nodes */
 	size_t nr_space_nodes;
 
@@ -153,8 +162,9 @@ int check_count_new_node(struct check *c, uint64_t b, bool use);
 struct walk {
 	struct check *c;
 	const char *label;
-	bool count; /* the first pass: counts, and reports what it finds */
-	bool bad;   /* out: not all could be read */
+	bool count;  /* the first pass: counts, and reports what it finds */
+	bool bad;    /* out: not all could be read */
+	bool harmed; /* set by item(): a record is damaged */
 	/*
 	 * Called with each item, in order.  @first: nobody met this leaf
 	 * before.
@@ -166,6 +176,9 @@ struct walk {
 	 */
 	bool (*skip)(struct walk *w, const struct extent_sum *sum,
 		     uint64_t txg);
+	/* May be NULL.  What stood in [lo, hi) is lost; @hi NULL: no end. */
+	int (*lost)(struct walk *w, uint64_t blkno, const struct key *lo,
+		    const struct key *hi);
 	void *arg;
 };
 

@@ -17,6 +17,7 @@
 #define TEXT_MAX      512u
 #define PATH_SHOWN    1024u
 #define FINDINGS_KEPT 4096u
+#define LOST_NAMED    100u /* files of one node */
 
 /* ---- names and links ---------------------------------------------------- */
 
@@ -136,6 +137,76 @@ void fs_check_links(struct fs_check *f)
 	check_reached(f);
 }
 
+/* ---- what is lost -------------------------------------------------------- */
+
+int fs_lost(struct walk *w, uint64_t blkno, const struct key *lo,
+	    const struct key *hi)
+{
+	struct fs_check *f = w->arg;
+
+	if (!f->lost)
+		f->lost = calloc(FS_LOST_MAX, sizeof(*f->lost));
+	if (!f->lost)
+		return -ENOMEM;
+	if (f->nr_lost < FS_LOST_MAX)
+		f->lost[f->nr_lost++] = (struct fs_lost){
+			.blkno = blkno,
+			.lo = *lo,
+			.hi = hi ? *hi : key_of(INO_MAX, UINT8_MAX, OFFSET_MAX),
+		};
+	return 0;
+}
+
+/* One file that lost items to @l. */
+static void report_lost(struct fs_check *f, const struct fs_lost *l,
+			uint64_t ino)
+{
+	bool from_lo = l->lo.ino == ino && l->lo.type == ITEM_EXTENT;
+	bool to_hi = l->hi.ino == ino && l->hi.type == ITEM_EXTENT;
+	unsigned long long from = from_lo ? l->lo.offset << BLOCK_SHIFT : 0;
+
+	if (from_lo && to_hi)
+		fs_find(f, ino,
+			"its data in [%llu, %llu) is lost with the node in "
+			"block %llu",
+			from, ULL(l->hi.offset << BLOCK_SHIFT), ULL(l->blkno));
+	else if (from_lo)
+		fs_find(f, ino,
+			"its data from offset %llu on is lost with the node in "
+			"block %llu",
+			from, ULL(l->blkno));
+	else
+		fs_find(f, ino,
+			"it is lost, or a part of it, with the node in block "
+			"%llu",
+			ULL(l->blkno));
+}
+
+void fs_check_lost(struct fs_check *f)
+{
+	for (size_t i = 0; i < f->nr_lost; i++) {
+		const struct fs_lost *l = &f->lost[i];
+		const struct key end = key_of(l->hi.ino, 0, 0);
+		bool at_hi = key_compare(&l->hi, &end) > 0;
+		uint64_t nr = 0;
+
+		/* those that something readable knows of */
+		for (const struct fs_inode *n = NULL;
+		     (n = idmap_next(&f->inodes, n)) != NULL;) {
+			if (n->ino < l->lo.ino || n->ino > l->hi.ino ||
+			    (n->ino == l->hi.ino && !at_hi))
+				continue;
+			if (nr++ < LOST_NAMED)
+				report_lost(f, l, n->ino);
+		}
+		if (nr > LOST_NAMED)
+			fs_find(f, 0,
+				"parts of %llu more files are lost with the "
+				"node in block %llu",
+				ULL(nr - LOST_NAMED), ULL(l->blkno));
+	}
+}
+
 /* ---- findings ----------------------------------------------------------- */
 
 void fs_find(struct fs_check *f, uint64_t ino, const char *fmt, ...)
@@ -163,7 +234,7 @@ void fs_find(struct fs_check *f, uint64_t ino, const char *fmt, ...)
 	return;
 now:
 	if (ino)
-		check_report(f->c, "%s, inode %llu: %s", f->d->label, ULL(ino),
+		check_report(f->c, "%s, (ino %llu): %s", f->d->label, ULL(ino),
 			     text);
 	else
 		check_report(f->c, "%s: %s", f->d->label, text);
@@ -290,7 +361,7 @@ int fs_report(struct fs_check *f, int rc)
 				     f->d->label, path, ULL(ino),
 				     f->findings[i].text);
 		else
-			check_report(f->c, "%s, inode %llu: %s", f->d->label,
+			check_report(f->c, "%s, (ino %llu): %s", f->d->label,
 				     ULL(ino), f->findings[i].text);
 		free(f->findings[i].text);
 	}

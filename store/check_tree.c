@@ -215,10 +215,20 @@ static bool passed_over(struct walk *w, const struct check_node *n,
 {
 	struct key k = key_of(n->sum.ino, ITEM_EXTENT, n->sum.first);
 
+	/* a file of this dataset's, too, has what is damaged */
+	if (n->harmed && w->count)
+		return false;
 	if (n->sum.ino == 0 || !w->skip || !in_range(r, &k))
 		return false;
 	k.offset = n->sum.last;
 	return in_range(r, &k) && w->skip(w, &n->sum, n->txg);
+}
+
+static int lose(struct walk *w, uint64_t blkno, const struct range *r)
+{
+	return w->lost && w->count
+		       ? w->lost(w, blkno, &r->lo, r->open ? NULL : &r->hi)
+		       : 0;
 }
 
 /*
@@ -229,7 +239,7 @@ static int visit(struct walk *w, uint64_t blkno, uint64_t txg, uint8_t level,
 		 const struct range *r, bool count, struct extent_sum *sum)
 {
 	struct check_node *n;
-	bool first, bad_before = w->bad;
+	bool first, bad_before = w->bad, harmed_before = w->harmed;
 	int rc;
 
 	rc = meet(w, blkno, txg, level, count, &n, &first);
@@ -238,7 +248,7 @@ static int visit(struct walk *w, uint64_t blkno, uint64_t txg, uint8_t level,
 	if (!n) {
 		w->bad = true;
 		check_incomplete(w->c);
-		return 0;
+		return lose(w, blkno, r);
 	}
 	if (!first && passed_over(w, n, r)) {
 		*sum = n->sum;
@@ -259,13 +269,13 @@ static int visit(struct walk *w, uint64_t blkno, uint64_t txg, uint8_t level,
 		}
 		w->bad = true;
 		check_incomplete(w->c);
-		return 0;
+		return lose(w, blkno, r);
 	}
 	if (first) {
 		w->c->result->nr_nodes++;
 		check_progress(w->c, 1);
 	}
-	w->bad = false;
+	w->bad = w->harmed = false;
 	rc = level == 0 ? visit_leaf(w, r, first, sum)
 			: visit_children(w, level, 0, r, first, sum);
 	if (rc)
@@ -274,10 +284,12 @@ static int visit(struct walk *w, uint64_t blkno, uint64_t txg, uint8_t level,
 		/* the table may have moved */
 		n = idmap_find(&w->c->nodes, blkno);
 		n->bad = w->bad;
+		n->harmed = w->harmed;
 		if (!w->bad)
 			n->sum = *sum;
 	}
 	w->bad |= bad_before;
+	w->harmed |= harmed_before;
 	return 0;
 }
 

@@ -273,6 +273,67 @@ static void check__finds_snapshot_without_a_dataset(void **state)
 	CHECK_FOUND("it is a snapshot of dataset 4711, which does not exist");
 }
 
+static void check__names_every_dataset_that_a_bad_record_is_in(void **state)
+{
+	uint8_t *leaf, *tree = tree_of("prod");
+	uint64_t ino = ino_of(tree, 16, "t1.ibd", NULL);
+	struct extent_item *e =
+		value_of(tree, key_of(ino, ITEM_EXTENT, 4), &leaf);
+
+	(void)state;
+	block(le40_get(e->blkno))[77] ^= 4;
+	run_check(true);
+	CHECK_FOUND("'prod', 'db/t1.ibd' (inode 18): the record at offset "
+		    "16384");
+	CHECK_FOUND("'prod@monday', 'db/t1.ibd' (inode 18): the record at");
+	CHECK_FOUND("'prod@tuesday', 'db/t1.ibd' (inode 18): the record at");
+	CHECK_FOUND("'ci', 'db/t1.ibd' (inode 18): the record at");
+	CHECK_FOUND("'idle': its tree is that of 'prod@monday', with all its "
+		    "damage");
+	CHECK_UINT(nr_findings, 5);
+}
+
+static void check__names_the_files_of_a_lost_node(void **state)
+{
+	uint8_t *page, *tree = tree_of("ci");
+	uint64_t t7 = ino_of(tree, 16, "t7.ibd", NULL);
+	struct key key = key_of(t7, ITEM_EXTENT, 0);
+	struct node_item first, last;
+	char text[128];
+
+	(void)state;
+	page = leaf_for(tree, &key);
+	node_item(page, 0, &first);
+	node_item(page, node_nr_items(page) - 1, &last);
+	CHECK(first.key.ino < t7 && last.key.ino > t7);
+	page[2000] ^= 1;
+	run_check(false);
+	CHECK_FOUND("'ci', 'db/t7.ibd' (inode 24): it is lost, or a part of");
+	/* the first of them begins in the leaf before */
+	CHECK_UINT(first.key.type, ITEM_EXTENT);
+	snprintf(text, sizeof(text),
+		 "(inode %llu): its data from offset %llu on is lost",
+		 (unsigned long long)first.key.ino,
+		 (unsigned long long)first.key.offset << BLOCK_SHIFT);
+	if (!found(text))
+		print_findings();
+	CHECK(found(text));
+}
+
+static void check__calls_a_file_without_a_path_by_its_number(void **state)
+{
+	uint8_t *leaf, *tree = tree_of("ci");
+	struct key at;
+	uint64_t ino = ino_of(tree, 16, "t7.ibd", &at);
+
+	(void)state;
+	inode_item(tree, ino, &leaf)->nr_blocks = le64_of(1);
+	node_seal(leaf);
+	remove_item(tree, at);
+	run_check(false);
+	CHECK_FOUND("'ci', (ino 24): the inode says that it has 1 blocks");
+}
+
 static void check__finding_cannot_send_control_characters(void **state)
 {
 	uint8_t *leaf;
@@ -308,6 +369,9 @@ int main(void)
 		TEST(check__finds_wrong_counters_of_a_dataset),
 		TEST(check__finds_two_datasets_with_one_name),
 		TEST(check__finds_snapshot_without_a_dataset),
+		TEST(check__names_every_dataset_that_a_bad_record_is_in),
+		TEST(check__names_the_files_of_a_lost_node),
+		TEST(check__calls_a_file_without_a_path_by_its_number),
 		TEST(check__finding_cannot_send_control_characters),
 	};
 
