@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/daemon.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -147,6 +148,10 @@ void daemon_fail(enum ctl_code code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(v.text, sizeof(v.text), fmt, ap);
 	va_end(ap);
+	/* a path may have been given with a newline or worse in it */
+	for (char *c = v.text; *c; c++)
+		if (iscntrl((unsigned char)*c))
+			*c = '?';
 	if (verdict_fd >= 0)
 		verdict_send(&v);
 	else

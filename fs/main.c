@@ -86,6 +86,15 @@ static gid_t group_of(const char *name)
 	return g->gr_gid;
 }
 
+/* JSON must be able to say where a pool and its mount are. */
+static bool is_utf8(const char *path)
+{
+	json_t *text = json_string(path);
+
+	json_decref(text);
+	return text != NULL;
+}
+
 static void server_resolve(struct server *s)
 {
 	const struct options *args = &s->args;
@@ -102,6 +111,8 @@ static void server_resolve(struct server *s)
 		daemon_fail(ctl_code_of_errno(s->pool_fd),
 			    "cannot open the pool '%s': %s", args->pool,
 			    strerror(-s->pool_fd));
+	if (!is_utf8(s->pool_path))
+		daemon_fail(CTL_FAILED, "the path of the pool is not UTF-8");
 	if (args->socket)
 		make_absolute(args->socket, s->socket_path);
 	if (args->pid_file)
@@ -116,6 +127,9 @@ static void server_open_mountpoint(struct server *s, const char *dir)
 	rc = mountpoint_open(dir, &s->mp, &error);
 	if (rc == -ENOTDIR)
 		server_fail(s, CTL_FAILED, "%s", error.text);
+	if (rc == 0 && !is_utf8(s->mp.path))
+		server_fail(s, CTL_FAILED,
+			    "the path of the mountpoint is not UTF-8");
 	if (rc)
 		server_fail(s, ctl_code_of_errno(rc), "%s", error.text);
 }

@@ -25,16 +25,18 @@ static int name_check(fuse_req_t req, const char *name, bool change)
 
 	if (strlen(name) > XATTR_NAME_MAX)
 		return -ERANGE;
-	if (has_prefix(name, XATTR_USER_PREFIX) && name[XATTR_USER_PREFIX_LEN])
+	if (strcmp(name, XATTR_USER_PREFIX) == 0 ||
+	    strcmp(name, XATTR_TRUSTED_PREFIX) == 0 ||
+	    strcmp(name, XATTR_SECURITY_PREFIX) == 0)
+		return -EINVAL;
+	if (has_prefix(name, XATTR_USER_PREFIX))
 		return 0;
-	if (has_prefix(name, XATTR_TRUSTED_PREFIX) &&
-	    name[XATTR_TRUSTED_PREFIX_LEN]) {
+	if (has_prefix(name, XATTR_TRUSTED_PREFIX)) {
 		if (root)
 			return 0;
 		return change ? -EPERM : -ENODATA;
 	}
-	if (has_prefix(name, XATTR_SECURITY_PREFIX) &&
-	    name[XATTR_SECURITY_PREFIX_LEN])
+	if (has_prefix(name, XATTR_SECURITY_PREFIX))
 		return root || !change ? 0 : -EPERM;
 	return -EOPNOTSUPP;
 }

@@ -64,7 +64,10 @@ bool out_colour(int fd)
 
 void out_json(json_t *object)
 {
-	size_t flags = isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT;
+	/* on a terminal nothing that drives it */
+	size_t flags = isatty(STDOUT_FILENO)
+			       ? JSON_INDENT(2) | JSON_ENSURE_ASCII
+			       : JSON_COMPACT;
 
 	/* 2.8, not 2.7999999999999998 */
 	flags |= JSON_REAL_PRECISION(10);
