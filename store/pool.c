@@ -87,6 +87,8 @@ int pool_new(struct blkdev *dev, const struct superblock *sb,
 				    &pool->nc);
 	}
 	if (rc == 0)
+		node_cache_set_newest(pool->nc, le64_get(sb->h.txg));
+	if (rc == 0)
 		rc = space_map_open(dev, pool->id, sb, &pool->sm);
 	if (rc) {
 		pool_free(pool);

@@ -255,6 +255,26 @@ static void pool__survives_nodes_that_count_as_free(void **state)
 	survive(change_counts_to_free, 4000);
 }
 
+/* It would be changed in place and never written (node_cache.h, C4). */
+static void pool__with_a_node_from_the_future_is_refused(void **state)
+{
+	struct pool_options o = {.no_background = true};
+	struct blkdev *borrowed = blkdev_borrow(dev);
+	struct store_error error = {""};
+	struct superblock *sb = superblock();
+	uint64_t txg = le64_get(sb->h.txg) + 1;
+	uint8_t *root = root_of(&sb->root_tree);
+	struct pool *pool;
+
+	(void)state;
+	node_move(root, node_blkno(root), txg, 0);
+	node_seal(root);
+	sb->root_tree.node.txg = le40_of(txg);
+	seal_superblock(sb);
+	CHECK_INT(pool_open_on(borrowed, &o, &pool, &error), -EUCLEAN);
+	blkdev_close(borrowed);
+}
+
 /* Removing one of two such items would change the other behind its back. */
 static void node__items_that_overlap_are_malformed(void **state)
 {
@@ -285,6 +305,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(node__items_that_overlap_are_malformed),
+		TEST(pool__with_a_node_from_the_future_is_refused),
 		TEST(pool__survives_changed_nodes),
 		TEST(pool__survives_nodes_that_point_anywhere),
 		TEST(pool__survives_wrong_counts),
