@@ -21,7 +21,7 @@
 # beside them, in every other round, dbs makes snapshots, clones, restores ...
 # and they are written down too (kill_ops.bash).  At a random moment the target
 # is killed with SIGKILL.  Then the pool is mounted and the server started
-# again, which one time in four is killed again while it recovers; and every
+# again, which one time in four are killed again while they recover; and every
 # row is compared with what the acknowledged transactions must have left.  The
 # doublewrite buffer is off, and in every other part the binary log is on.
 #
@@ -44,14 +44,14 @@ WRITERS=4
 PART=7 # rounds between two checks of the unmounted pool
 TARGETS=(dbsfs mariadbd both)
 FORMS=(plain drop torn)
-INTERVALS=(50 200 1000 5000) # of commits, ms
+INTERVALS=(50 1000 5000 5000) # of commits, ms
 FLUSHES=(0 500 3000)         # how long the lossy device takes for one, us
 WANTED=21
 SEED=$((EPOCHSECONDS % 32768))
 KEEP=""
 
 declare -A KILLS COMMITS LOST  # by 'form target'
-NR_KILLS=0 NR_OPS=0 NR_CLONES=0 NR_CHECKS=0 NR_AGAIN=0 NR_DDL=0 NR_DROPS=0 DROPPED=0
+NR_KILLS=0 NR_OPS=0 NR_CLONES=0 NR_CHECKS=0 NR_AGAIN=0 NR_MOUNTING=0 NR_DDL=0 NR_DROPS=0 DROPPED=0
 BINLOG=""  # 'binlog' in the parts where it is on
 DBSFS="" SERVER="" LOAD="" OPS=""
 
@@ -116,6 +116,8 @@ mount_form()
 {
 	local env=()
 
+
+	rm -f "$HOST_TMP/dbsfs.pid"
 	case $1 in
 	drop) ;;
 	torn) env=(LOSSY_SURVIVE=60 LOSSY_SEED=$RANDOM) ;;
@@ -129,6 +131,29 @@ mount_form()
 		-o "pid-file=$HOST_TMP/dbsfs.pid,commit-interval=$2" \
 		"$DBS_POOL" "$MNT" 2>>"$HOST_TMP/mount.log"
 	DBSFS=$(cat "$HOST_TMP/dbsfs.pid")
+}
+
+# kill_mounting: a daemon that opens the pool, which may replay its log
+kill_mounting()
+{
+	local pid i
+
+	# or it would be the last daemon's
+	rm -f "$HOST_TMP/dbsfs.pid"
+	(
+		trap - EXIT
+		mount_form "${FORMS[RANDOM % ${#FORMS[@]}]}" 50
+	) 9>&- >/dev/null 2>&1 &
+	for ((i = 0; i < 1000; i++)); do
+		[ ! -s "$HOST_TMP/dbsfs.pid" ] || break
+		sleep 0.01
+	done
+	pid=$(cat "$HOST_TMP/dbsfs.pid")
+	pause 0 60
+	kill -KILL "$pid"
+	wait $! || true
+	host_wait_gone "$pid" 60 || wrong "dbsfs $pid does not die"
+	NR_MOUNTING=$((NR_MOUNTING + 1))
 }
 
 unmount_pool()
@@ -339,7 +364,10 @@ round()
 	kill -0 "$LOAD" 2>/dev/null || wrong "the load ended before the kill"
 	kill_target "$target"
 	end_load
-	[ -n "$DBSFS" ] || mount_pool
+	if [ -z "$DBSFS" ]; then
+		[ $((RANDOM % 3)) -ne 0 ] || kill_mounting
+		mount_pool
+	fi
 	again "$target"
 	start_db
 	client wait "$SERVER" || wrong "the server does not start"
@@ -420,7 +448,8 @@ figures()
 				"${COMMITS[$key]:-0}" "${LOST[$key]:-0}"
 		done
 	done
-	echo "figure: $NR_KILLS kills ($NR_AGAIN of them during recovery)," \
+	echo "figure: $NR_KILLS kills ($NR_AGAIN of them during recovery)" \
+		"and $NR_MOUNTING of dbsfs while it opens the pool," \
 		"$NR_DDL statements of DDL, $NR_OPS operations of dbs" \
 		"beside the load, $NR_CLONES servers on clones, $NR_CHECKS" \
 		"pool checks"
