@@ -347,6 +347,17 @@ static void collapse(struct op *op, struct btree *bt, struct node *root)
 	}
 }
 
+/* Do keys rise (M1) where two nodes meet?  In a damaged tree they may not, and
+ * whoever walked such a leaf would come by the same keys again and again. */
+static bool joins(const struct item_array *a, uint32_t middle)
+{
+	return key_compare(&a->item[middle - 1].key, &a->item[middle].key) <
+		       0 &&
+	       (middle + 1 == a->nr ||
+		key_compare(&a->item[middle].key, &a->item[middle + 1].key) <
+			0);
+}
+
 /* Merge the small owned node at @level with a sibling if that fits. */
 static bool merge(struct op *op, struct btree *bt, struct btree_path *p,
 		  uint8_t level)
@@ -380,7 +391,7 @@ static bool merge(struct op *op, struct btree *bt, struct btree_path *p,
 				  &above);
 			a.item[middle].key = above.key;
 		}
-		if (a.nr < NODE_ITEMS_MAX &&
+		if (a.nr < NODE_ITEMS_MAX && joins(&a, middle) &&
 		    node_size_of(a.item, a.nr, level) <= MERGE_LIMIT) {
 			node_fill(n->page, a.item, a.nr);
 			retire(op, bt, sib);
