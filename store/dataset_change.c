@@ -151,15 +151,16 @@ static void copy_content(struct dataset *to, const struct dataset *from)
 	to->properties = from->properties;
 }
 
-/* The op's apply half: freeze @ds, whose lock is held, as @snap. */
-static void freeze(struct op *op, struct dataset *ds, struct dataset *snap)
+/* The op's apply half: freeze @ds, whose lock is held, as @snap, at @now. */
+static void freeze(struct op *op, struct dataset *ds, struct dataset *snap,
+		   struct timespec now)
 {
 	snap->id = op->pool->next_dataset++;
 	snap->snapshot = true;
 	snap->parent = ds->id;
 	snap->tree.owner = snap->id;
 	copy_content(snap, ds);
-	snap->created = pool_time(op->pool);
+	snap->created = now;
 	snap->previous = ds->previous;
 	snap->previous_txg = ds->previous_txg;
 	snap->fresh = ds->fresh;
@@ -205,6 +206,7 @@ static int snapshot_body(struct op *op, void *arg)
 {
 	struct snapshot_arg *a = arg;
 	struct pool *pool = op->pool;
+	struct timespec now;
 	uint64_t sealed;
 	uint32_t id = 0;
 	size_t i, locked;
@@ -230,9 +232,11 @@ static int snapshot_body(struct op *op, void *arg)
 		rc = op_ready(op);
 	if (rc)
 		goto out;
+	/* one moment, one time */
+	now = pool_time(pool);
 	for (i = 0; i < a->nr; i++) {
 		dirty_seal(op, a->ds[i]);
-		freeze(op, a->ds[i], a->snap[i]);
+		freeze(op, a->ds[i], a->snap[i], now);
 		op_ref(op, a->snap[i]->tree.root.blkno, 1);
 	}
 	sealed = txg_seal_births(op);
@@ -444,7 +448,7 @@ static int restore_body(struct op *op, void *arg)
 	if (a->keep) {
 		/* the head's reference to its root becomes the snapshot's */
 		dirty_seal(op, ds);
-		freeze(op, ds, a->keep);
+		freeze(op, ds, a->keep, pool_time(op->pool));
 	} else {
 		op->unlogged = true;
 		dirty_discard(op, ds);
