@@ -28,8 +28,6 @@
  */
 #define OPEN_BYTES_MAX	 (UINT64_C(16) << 20)
 #define OPEN_RECORDS_MAX 40000u
-/* batches are written only when opening replays them */
-#define REPLAY_EXISTS false
 
 /* ---- life ----------------------------------------------------------------- */
 
@@ -548,7 +546,7 @@ void ilog_commit_end(struct pool *pool, bool ok)
 	if (l->held)
 		l->busy = l->held = false;
 	if (ok) {
-		l->active = REPLAY_EXISTS;
+		l->active = true;
 		l->head = l->head_next;
 		settle(l);
 	}

@@ -226,6 +226,7 @@ static inline void destroy_big_tree(struct pool *pool)
 	CHECK_OK(pool_sync(pool));
 	CHECK_OK(dataset_destroy(ds, DESTROY_FORCE));
 	dataset_put(ds);
+	CHECK_OK(pool_sync(pool));
 }
 
 static inline void new_device(uint64_t size)

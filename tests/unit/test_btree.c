@@ -324,6 +324,7 @@ static void btree__a_clone_pays_only_for_the_path_it_changes(void **state)
 	put_items(fp.ds, 0, 20000, 100);
 	CHECK_OK(dataset_clone(fp.ds, "clone", &id));
 	CHECK_OK(dataset_open_id(fp.pool, id, &clone));
+	CHECK_OK(pool_sync(fp.pool));
 	pool_stat(fp.pool, &before);
 	txg = committed_txg();
 	put_items(clone, 9000, 1, 50);
@@ -414,6 +415,7 @@ static void btree__owning_a_leaf_changes_no_item(void **state)
 	(void)state;
 	put_items(fp.ds, 0, 1000, 100);
 	CHECK_OK(dataset_snapshot(fp.ds, "s", false, NULL));
+	CHECK_OK(pool_sync(fp.pool));
 	before = shape_of(fp.ds, committed_txg());
 	CHECK_UINT(before.born, 0);
 	CHECK_OK(op_change(fp.ds, 1, 0, own_body, &a));

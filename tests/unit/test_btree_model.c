@@ -274,6 +274,8 @@ static int change_body(struct op *op, struct dataset *ds, void *arg)
 	rc = op_ready(op);
 	if (rc)
 		return rc;
+	/* items that no file has: the intent log would not replay them */
+	op->unlogged = true;
 	for (uint32_t i = 0; i < c->nr; i++) {
 		const struct item *item = &c->items[i];
 
@@ -337,8 +339,11 @@ static void see_trimmed(void *arg, const struct key *key, const uint8_t *value,
 static int trim_body(struct op *op, struct dataset *ds, void *arg)
 {
 	struct trimming *t = arg;
-	const int rc = btree_trim(op, &ds->tree, &t->from, &t->to, see_trimmed,
-				  t, &t->nr);
+	int rc;
+
+	op->unlogged = true;
+	rc = btree_trim(op, &ds->tree, &t->from, &t->to, see_trimmed, t,
+			&t->nr);
 
 	if (rc == 0 && t->nr)
 		dataset_mark_dirty(op, ds);
@@ -426,6 +431,7 @@ static void share(struct world *w)
 	else
 		CHECK_OK(dataset_clone(ds, name, &to->id));
 	dataset_put(ds);
+	CHECK_OK(pool_sync(w->pool));
 	array_copy(&to->now, &from->now);
 	committed(w);
 }

@@ -305,6 +305,7 @@ static void snapshot__costs_one_reference_whatever_the_size(void **state)
 		pool_stat(fp.pool, &before);
 		snprintf(name, sizeof(name), "s%u", round);
 		CHECK_OK(dataset_snapshot(fp.ds, name, false, NULL));
+		CHECK_OK(pool_sync(fp.pool));
 		CHECK_OK(space_map_get(pool_space(fp.pool),
 				       fp.ds->tree.root.blkno, &count));
 		CHECK_UINT(count, 2);
@@ -359,10 +360,12 @@ static void snapshot__of_several_datasets_is_one_moment(void **state)
 	/* not in order of id */
 	ds[1] = must_open("a");
 	ds[2] = must_open("b");
+	CHECK_OK(pool_sync(fp.pool));
 	pool_stat(fp.pool, &before);
 	CHECK_OK(dataset_snapshot_many(ds, 3, "night"));
 	pool_stat(fp.pool, &after);
-	CHECK_UINT(after.nr_commits, before.nr_commits + 1);
+	CHECK_UINT(after.nr_batches, before.nr_batches + 1);
+	CHECK_UINT(after.nr_commits, before.nr_commits);
 	CHECK(exists("ds@night") && exists("a@night") && exists("b@night"));
 	/* all or none */
 	CHECK_OK(dataset_snapshot(ds[2], "two", false, NULL));
@@ -620,7 +623,8 @@ static void dataset__changes_are_whole_or_not_at_all(void **state)
 			CHECK_OK(pool_close(fp.pool));
 		}
 	}
-	CHECK(failed >= 4 * NR_CHANGES);
+	/* the write to the intent log, and its flush */
+	CHECK(failed >= 2 * NR_CHANGES);
 	blkdev_close(dev);
 }
 

@@ -33,6 +33,7 @@ static int setup(void **state)
 
 		snprintf(name, sizeof(name), "d%u", i);
 		CHECK_OK(dataset_create(pool, name, NULL, NULL));
+		CHECK_OK(pool_sync(pool));
 	}
 	pool_abandon(pool);
 	error.text[0] = '\0';
