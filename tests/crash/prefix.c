@@ -296,8 +296,8 @@ static void must_check(const struct place *at, struct blkdev *dev)
 static size_t must_hold_state(const struct place *at, struct blkdev *dev,
 			      const struct recording *rec, size_t n)
 {
-	const struct pool_options options = {.read_only = true,
-					     .no_background = true};
+	/* for writing, since only that replays the intent log */
+	const struct pool_options options = {.no_background = true};
 	struct store_error error = {""};
 	struct pool *pool;
 	size_t from, to, found;
