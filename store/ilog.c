@@ -123,8 +123,13 @@ void ilog_record_end(struct op *op)
 	os_mutex_lock(&l->lock);
 	r->done = true;
 	l->gathered_bytes += r->len;
-	l->open_bytes += r->len + sizeof(struct ilog_record_header);
-	l->open_records++;
+	/* who throttles reads them without the lock */
+	__atomic_store_n(&l->open_bytes,
+			 l->open_bytes + r->len +
+				 sizeof(struct ilog_record_header),
+			 __ATOMIC_RELAXED);
+	__atomic_store_n(&l->open_records, l->open_records + 1,
+			 __ATOMIC_RELAXED);
 	if (r->len == 0 && !r->lost) {
 		drop_record(l, r);
 		settle(l);
