@@ -3,8 +3,8 @@
  * What lies at fixed places: the copies of the superblock, and the slots of
  * the space map that are current.
  *
- * Commits write there all the time.  What looks damaged is looked at again;
- * a slot at last while no commit is under way.
+ * Commits write there all the time, so they are kept away for the few blocks
+ * that are read at once.
  */
 #include <errno.h>
 #include <string.h>
@@ -15,8 +15,20 @@
 #include "store/space_map_internal.h"
 #include "store/util.h"
 
-#define TRIES	 4u
-#define AGAIN_MS 20u
+#define AT_ONCE 8u
+
+/* Keep commits away (@on), or let them go on. */
+static void hold_commits(struct pool *pool, bool on)
+{
+	struct txg_state *t = &pool->txg;
+
+	os_mutex_lock(&t->lock);
+	while (on && t->committing)
+		os_cond_wait(&t->done, &t->lock);
+	t->committing = on;
+	os_cond_broadcast(&t->done);
+	os_mutex_unlock(&t->lock);
+}
 
 /* ---- superblocks ------------------------------------------------------------ */
 
@@ -32,13 +44,6 @@ static bool superblock_good(struct scrub *s, uint64_t blkno)
 	       memcmp(sb->uuid, s->pool->uuid, sizeof(sb->uuid)) == 0 &&
 	       le64_get(sb->h.csum) ==
 		       csum_of(s->page[0] + 8, BLOCK_SIZE - 8, META_SUPERBLOCK);
-}
-
-static void wait_a_moment(struct scrub *s)
-{
-	os_mutex_lock(&s->lock);
-	os_cond_wait_ms(&s->cond, &s->lock, AGAIN_MS);
-	os_mutex_unlock(&s->lock);
 }
 
 /*
@@ -57,24 +62,26 @@ static int scrub_superblock(struct scrub *s, uint64_t seq, uint64_t ring,
 	    (seq < SUPERBLOCK_RING && (i > seq || i == 0)))
 		return 0;
 	scrub_count(s, 1);
-	for (unsigned try = 0; try < TRIES; try++) {
-		if (try)
-			wait_a_moment(s);
-		if (superblock_good(s, f.blkno))
-			return 0;
-	}
-	return scrub_found(s, NULL, &f);
+	return superblock_good(s, f.blkno) ? 0 : scrub_found(s, NULL, &f);
 }
 
 int scrub_superblocks(struct scrub *s)
 {
-	uint64_t seq = s->now.commit_seq;
+	uint64_t i = 0;
 	int rc = 0;
 
-	for (uint64_t i = 0; i < SUPERBLOCK_RING && rc == 0; i++) {
-		rc = scrub_superblock(s, seq, 0, i);
-		if (rc == 0)
-			rc = scrub_superblock(s, seq, SUPERBLOCK_COPY_BLKNO, i);
+	while (i < SUPERBLOCK_RING && rc == 0) {
+		uint64_t end = i + AT_ONCE / 2, seq;
+
+		hold_commits(s->pool, true);
+		seq = le64_get(s->pool->sb->commit_seq);
+		for (; i < end && rc == 0; i++) {
+			rc = scrub_superblock(s, seq, 0, i);
+			if (rc == 0)
+				rc = scrub_superblock(s, seq,
+						      SUPERBLOCK_COPY_BLKNO, i);
+		}
+		hold_commits(s->pool, false);
 	}
 	return rc;
 }
@@ -132,20 +139,7 @@ static bool slot_good(struct scrub *s, const struct entry *e, uint8_t level,
 	       csum_of(s->page[0] + 8, BLOCK_SIZE - 8, type) == e->csum;
 }
 
-/* Keep commits away (@on), or let them go on. */
-static void hold_commits(struct pool *pool, bool on)
-{
-	struct txg_state *t = &pool->txg;
-
-	os_mutex_lock(&t->lock);
-	while (on && t->committing)
-		os_cond_wait(&t->done, &t->lock);
-	t->committing = on;
-	os_cond_broadcast(&t->done);
-	os_mutex_unlock(&t->lock);
-}
-
-/* Not written, not current any more, or good: then it is no damage. */
+/* Never written, or good. */
 static bool slot_fine(struct scrub *s, uint64_t nr, struct scrub_finding *f)
 {
 	uint64_t i = 0;
@@ -164,16 +158,9 @@ static int scrub_slot(struct scrub *s, uint64_t nr)
 {
 	struct scrub_finding f = {.kind = SCRUB_FOUND_SPACE_MAP,
 				  .nr_blocks = 1};
-	bool fine;
 
 	scrub_count(s, 1);
-	if (slot_fine(s, nr, &f))
-		return 0;
-	/* a commit was about to write it?  Then not now */
-	hold_commits(s->pool, true);
-	fine = slot_fine(s, nr, &f);
-	hold_commits(s->pool, false);
-	return fine ? 0 : scrub_found(s, NULL, &f);
+	return slot_fine(s, nr, &f) ? 0 : scrub_found(s, NULL, &f);
 }
 
 int scrub_slots(struct scrub *s, bool *done)
@@ -185,12 +172,14 @@ int scrub_slots(struct scrub *s, bool *done)
 	int rc = 0;
 
 	*done = false;
-	while (rc == 0 && !scrub_slice_over(s)) {
-		if (!entry_of(sm, s->next_slot, &e, &level, &i)) {
-			*done = true;
-			return 0;
+	while (rc == 0 && !*done && !scrub_slice_over(s)) {
+		hold_commits(s->pool, true);
+		for (unsigned n = 0; n < AT_ONCE && rc == 0 && !*done; n++) {
+			*done = !entry_of(sm, s->next_slot, &e, &level, &i);
+			if (!*done)
+				rc = scrub_slot(s, s->next_slot++);
 		}
-		rc = scrub_slot(s, s->next_slot++);
+		hold_commits(s->pool, false);
 	}
 	return rc;
 }

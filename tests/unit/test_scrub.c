@@ -336,9 +336,9 @@ static void scrub__given_up_begins_anew(void **state)
 	look(pool);
 	CHECK_INT(st.state, SCRUB_STOPPED);
 	scrub(pool);
+	CHECK_OK(pool_close(pool));
 	run_check(true);
 	CHECK_UINT(st.nr_records, result.nr_records);
-	CHECK_OK(pool_close(pool));
 }
 
 static void scrub__remembers_damage_when_it_goes_on(void **state)
