@@ -49,6 +49,8 @@
 
 #define IMAGES_CI   5100u
 #define IMAGES_LONG 500000u
+#define WRITES_CI   120u
+#define WRITES_LONG 400u
 #define JOBS_MAX    64u
 #define SHOWN_MAX   5u	 /* violations printed of a workload */
 #define HANG_S	    300u /* no image takes that long */
@@ -300,7 +302,8 @@ static uint64_t prove(const struct settings *s, const struct workload *w,
 		rounds++;
 	} while (s->all && tally->images < images && !is_enough(s, tally));
 	violations = tally->violations;
-	printf("%-10s %7ju images, %ju violations (%ju recordings of %ju "
+	printf("figure: %-10s %7ju images, %ju violations (%ju recordings of "
+	       "%ju "
 	       "commits and %ju batches)\n",
 	       w->name, (uintmax_t)tally->images, (uintmax_t)violations,
 	       (uintmax_t)rounds, (uintmax_t)tally->commits,
@@ -321,11 +324,11 @@ static int prove_all(const struct settings *s)
 			violations += prove(s, &workloads[i],
 					    div_round_up(s->images, nr));
 	if (s->mutation) {
-		printf("mutation %s was %s\n", s->mutation,
+		printf("figure: mutation %s was %s\n", s->mutation,
 		       violations ? "found" : "missed");
 		return violations ? 0 : 1;
 	}
-	printf("%ju violations\n", (uintmax_t)violations);
+	printf("figure: %ju violations\n", (uintmax_t)violations);
 	return violations ? 1 : 0;
 }
 
@@ -421,7 +424,7 @@ int main(int argc, char **argv)
 	struct settings s = {.images = IMAGES_CI,
 			     .seed = 1,
 			     .jobs = 2,
-			     .writes = 120,
+			     .writes = WRITES_CI,
 			     .variants = 2,
 			     .all = true};
 	int c;
@@ -448,7 +451,7 @@ int main(int argc, char **argv)
 		else if (c == 'l')
 			list_workloads();
 		else if (c == 'L')
-			s.images = IMAGES_LONG;
+			s.images = IMAGES_LONG, s.writes = WRITES_LONG;
 		else
 			return 2;
 	}
