@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "store/csum.h"
+#include "store/ilog_replay.h"
 #include "store/pool_internal.h"
 #include "store/util.h"
 
@@ -126,6 +127,30 @@ static void check_rings(struct check *c)
 	}
 }
 
+/* What waits for replay is no damage, but the next commit is not ours. */
+static int check_log(struct check *c)
+{
+	struct store_error why = {""};
+	struct ilog_scan scan = {0};
+	int rc = ilog_scan_device(c->dev, &c->sb, &scan, &why);
+
+	if (rc == -ENOMEM)
+		return rc;
+	if (rc)
+		check_report(c, "the intent log %s", check_errno(rc));
+	else if (scan.damaged || scan.newer)
+		check_report(c, "the intent log: %s", why.text);
+	c->log_unclear = rc || scan.damaged || scan.newer;
+	c->result->nr_batches = scan.nr_batches;
+	if (scan.nr_batches > 0)
+		check_note(c,
+			   "%llu batches of the intent log (%llu log records) "
+			   "wait for replay, which comes when the pool is "
+			   "mounted: this is the state of the last commit",
+			   ULL(scan.nr_batches), ULL(scan.nr_records));
+	return 0;
+}
+
 void check_release(struct check *c)
 {
 	check_counts_release(c);
@@ -181,7 +206,9 @@ static int check_all(struct check *c, struct store_error *error)
 	int rc;
 
 	check_rings(c);
-	rc = check_walk_all(c, false);
+	rc = check_log(c);
+	if (rc == 0)
+		rc = check_walk_all(c, false);
 	if (rc == 0)
 		rc = check_space(c);
 	if (rc == 0 && c->options->repair)

@@ -53,6 +53,7 @@ enum check_repaired {
 struct check_result {
 	uint64_t nr_errors; /* findings: 0 means clean */
 	uint64_t nr_notes;
+	uint64_t nr_batches; /* of the intent log, that wait for replay */
 	uint64_t nr_trees, nr_nodes, nr_records, nr_inodes;
 	uint64_t blocks_used;	/* as recomputed */
 	uint64_t blocks_leaked; /* counted, but nothing uses them */
@@ -63,7 +64,8 @@ struct check_result {
 };
 
 /**
- * Check the pool on @dev, which must not be open elsewhere.
+ * Check the pool on @dev, which must not be open elsewhere, as of its last
+ * commit: what the intent log has beyond that is counted, not looked at.
  * Returns 0 when the check could run, whatever it found.
  * Memory: one byte a block while it runs, and large counts.
  *

@@ -91,7 +91,8 @@ struct check {
 	struct superblock sb;
 	uint64_t pool_id, nr_blocks, txg, hash_seed;
 	enum check_part part;
-	bool incomplete; /* not all could be walked: counts may be too low */
+	bool log_unclear; /* the intent log is damaged */
+	bool incomplete;  /* not all could be walked: counts may be too low */
 	bool damaged[CHECK_PARTS]; /* the same, where */
 	uint64_t done;		   /* blocks accounted for, for progress */
 	uint64_t next_progress;

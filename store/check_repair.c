@@ -614,13 +614,24 @@ int check_repair(struct check *c, struct store_error *error)
 {
 	bool dead_damaged =
 		c->damaged[CHECK_SPACE_TREE] || c->damaged[CHECK_DEAD_TREES];
+	const char *why = NULL;
 	int rc;
 
-	if (c->damaged[CHECK_TREES]) {
+	if (c->damaged[CHECK_TREES])
+		why = "trees are damaged, and what their lost parts use can "
+		      "only be guessed";
+	else if (c->log_unclear)
+		why = "the intent log is damaged, and what it would add can "
+		      "only be guessed";
+	else if (c->result->nr_batches > 0)
+		why = "the intent log waits for replay; mount the pool once, "
+		      "then check it again";
+	if (why) {
+		/* a pool without damage needs no excuse */
+		if (c->result->nr_errors == 0)
+			return 0;
 		c->result->repaired = CHECK_REPAIR_REFUSED;
-		snprintf(c->result->why, sizeof(c->result->why),
-			 "trees are damaged, and what their lost parts use can "
-			 "only be guessed");
+		snprintf(c->result->why, sizeof(c->result->why), "%s", why);
 		return 0;
 	}
 	if (dead_damaged)

@@ -149,6 +149,9 @@ static int load(struct blkdev *dev, const struct pool_options *options,
 	rc = dataset_load_all(pool, error);
 	if (rc == 0) {
 		rc = reaper_open(pool);
+		/* who only reads needs nothing of it */
+		if (rc && rc != -ENOMEM && pool->read_only)
+			rc = 0;
 		if (rc)
 			store_error_set(error,
 					"the pool is damaged: its space tree "

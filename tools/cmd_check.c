@@ -132,12 +132,14 @@ static json_t *check_json(const struct check_run *run,
 {
 	json_t *json = json_pack(
 		"{s:o, s:b, s:I, s:O, s:O, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+		"s:I, "
 		"s:f}",
 		"path", out_text(run->path), "clean", r->nr_errors == 0,
 		"nr_errors", (json_int_t)r->nr_errors, "findings",
-		run->findings, "notes", run->notes, "nr_trees",
-		(json_int_t)r->nr_trees, "nr_nodes", (json_int_t)r->nr_nodes,
-		"nr_records", (json_int_t)r->nr_records, "nr_inodes",
+		run->findings, "notes", run->notes, "nr_batches",
+		(json_int_t)r->nr_batches, "nr_trees", (json_int_t)r->nr_trees,
+		"nr_nodes", (json_int_t)r->nr_nodes, "nr_records",
+		(json_int_t)r->nr_records, "nr_inodes",
 		(json_int_t)r->nr_inodes, "used",
 		(json_int_t)(r->blocks_used * BLKDEV_ALIGN), "leaked",
 		(json_int_t)(r->blocks_leaked * BLKDEV_ALIGN), "shared",

@@ -205,6 +205,28 @@ static void repair__space_tree_that_cannot_be_read(void **state)
 	CHECK(plan.nr_freed > 200);
 }
 
+static void repair__is_not_needed_to_read_without_the_space_tree(void **state)
+{
+	struct pool_options o = {.no_background = true, .read_only = true};
+	struct blkdev *borrowed = blkdev_borrow(dev);
+	struct store_error error = {""};
+	struct pool *pool;
+
+	(void)state;
+	log_set_level((enum log_level)(LOG_LEVEL_ERROR - 1));
+	make_space_tree();
+	root_of(&superblock()->space_tree)[3000] ^= 1;
+	CHECK_OK(pool_open_on(borrowed, &o, &pool, &error));
+	dataset_put(open_ds(pool, "prod"));
+	CHECK_OK(pool_close(pool));
+	o.read_only = false;
+	borrowed = blkdev_borrow(dev);
+	CHECK(pool_open_on(borrowed, &o, &pool, &error) != 0);
+	CHECK(strstr(error.text, "check --repair"));
+	blkdev_close(borrowed);
+	log_set_level(LOG_LEVEL_ERROR);
+}
+
 static void repair__destroyed_tree_that_cannot_be_read(void **state)
 {
 	uint8_t *leaf;
@@ -267,6 +289,51 @@ static void repair__is_refused_where_two_files_claim_a_block(void **state)
 	CHECK_OK(try_repair(dev, true, false));
 	CHECK_UINT(nr_asked, 0);
 	CHECK_INT(result.repaired, CHECK_REPAIR_REFUSED);
+}
+
+/* A pool that crashed: its log has more than its last commit. */
+static void crash_with_a_log(void)
+{
+	struct pool *pool = pool_of(dev);
+	struct dataset *ds = open_ds(pool, "prod");
+	uint64_t ino;
+
+	/* the first after an open is a commit */
+	CHECK_OK(pool_sync(pool));
+	for (unsigned i = 0; i < 3; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "logged%u", i);
+		ino = make(ds, INO_ROOT, name, S_IFREG | 0644, NULL);
+		CHECK_OK(file_fsync(ds, ino));
+	}
+	dataset_put(ds);
+	pool_abandon(pool);
+}
+
+static void repair__waits_for_what_the_intent_log_has(void **state)
+{
+	struct pool *pool;
+
+	(void)state;
+	crash_with_a_log();
+	run_check(true);
+	CHECK_UINT(nr_findings, 0);
+	CHECK(result.nr_batches > 0);
+	CHECK(strstr(last_note, "wait for replay"));
+	region(2)->count[100] ^= 1;
+	CHECK_OK(try_repair(dev, true, false));
+	CHECK_UINT(nr_asked, 0);
+	CHECK_INT(result.repaired, CHECK_REPAIR_REFUSED);
+	CHECK(strstr(result.why, "waits for replay"));
+	/* it is replayed by an open for writing, damaged region or not */
+	log_set_level((enum log_level)(LOG_LEVEL_ERROR - 1));
+	pool = pool_of(dev);
+	CHECK_OK(pool_close(pool));
+	log_set_level(LOG_LEVEL_ERROR);
+	run_check(true);
+	CHECK_UINT(result.nr_batches, 0);
+	check_repaired();
 }
 
 static void repair__is_not_done_when_only_asked_for(void **state)
@@ -405,10 +472,12 @@ int main(void)
 		TEST(repair__index_that_cannot_be_read),
 		TEST(repair__large_count_that_is_wrong),
 		TEST(repair__space_tree_that_cannot_be_read),
+		TEST(repair__is_not_needed_to_read_without_the_space_tree),
 		TEST(repair__destroyed_tree_that_cannot_be_read),
 		TEST(repair__everything_of_the_map_is_lost),
 		TEST(repair__is_refused_where_a_tree_is_damaged),
 		TEST(repair__is_refused_where_two_files_claim_a_block),
+		TEST(repair__waits_for_what_the_intent_log_has),
 		TEST(repair__is_not_done_when_only_asked_for),
 		TEST(repair__can_crash_at_any_write),
 		TEST(repair__failed_write_leaves_the_pool_as_it_was),
