@@ -29,7 +29,7 @@ SOURCE=$(cd "$(dirname "$0")/.." && pwd)
 
 PACKAGES="clang git rsync sqlite3 attr acl xz-utils util-linux procps
 	python3 e2fsprogs"
-SHORT_OF_ASAN="--suite unit --suite model --suite crash --suite faults --suite fs"
+SHORT_OF_ASAN="--suite unit --suite model --suite crash --suite faults --suite fs --suite fuzz"
 LOG_LINES=120
 
 PASSED=0 FAILED=0 SKIPPED=0
