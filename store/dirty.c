@@ -28,7 +28,7 @@ void dirty_cache_free(struct dirty_cache *c)
 	free(c);
 }
 
-int dirty_new(struct pool *pool, unsigned record_shift,
+int dirty_new(struct pool *pool, unsigned record_shift, unsigned flags,
 	      struct dirty_record **out)
 {
 	uint32_t nr_blocks = UINT32_C(1) << (record_shift - BLOCK_SHIFT);
@@ -44,10 +44,10 @@ int dirty_new(struct pool *pool, unsigned record_shift,
 	d->data = blkdev_buffer_new((size_t)1 << record_shift);
 	if (!d->data)
 		goto out_free;
-	rc = record_alloc(pool, nr_blocks, &d->run);
+	rc = record_alloc(pool, nr_blocks, flags, &d->run);
 	if (rc)
 		goto out_data;
-	rc = op_hold(pool, DIRTY_NODES);
+	rc = op_hold(pool, DIRTY_NODES, flags);
 	if (rc)
 		goto out_run;
 	*out = d;

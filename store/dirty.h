@@ -55,8 +55,9 @@ void dirty_cache_free(struct dirty_cache *c);
 
 /* -- prepare: no locks held ----------------------------------------------- */
 
-/** A record of zeros with all it will need.  Errors: -ENOSPC; -ENOMEM */
-int dirty_new(struct pool *pool, unsigned record_shift,
+/** A record of zeros with all it will need.  @flags: OP_USE_RESERVE or 0.
+ * Errors: -ENOSPC; -ENOMEM */
+int dirty_new(struct pool *pool, unsigned record_shift, unsigned flags,
 	      struct dirty_record **d);
 /** Give everything back; NULL is ignored. */
 void dirty_free(struct pool *pool, struct dirty_record *d);

@@ -149,7 +149,7 @@ int file_edge_prepare(struct dataset *ds, const struct inode *inode,
 		rc = dirty_make_room(ds, inode_recordsize(inode));
 		if (rc == 0)
 			rc = dirty_new(ds->pool, inode->record_shift,
-				       &edge->copy);
+				       edge->op_flags, &edge->copy);
 		if (rc || edge->old.nr_blocks == 0)
 			return rc;
 		rc = edge_read(ds, inode->ino, edge);

@@ -93,6 +93,7 @@ struct file_edge {
 	uint64_t recno;
 	uint32_t from, len; /* within the record */
 	const uint8_t *src; /* NULL: zeros */
+	unsigned op_flags;  /* OP_USE_RESERVE or 0 */
 	/* prepared */
 	bool was_dirty;
 	struct extent old;

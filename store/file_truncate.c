@@ -21,6 +21,7 @@ struct cut {
 	uint64_t size;	   /* then; the look's own: it stays */
 	uint64_t from, to; /* bytes to be zeroed; a truncation: to the end */
 	unsigned mask;
+	unsigned op_flags;
 	const struct file_attr *attr; /* truncate: what else to set */
 	/* records [first, end) are removed; end UINT64_MAX: all from first */
 	uint64_t first, end;
@@ -40,6 +41,7 @@ static void cut_add_edge(struct cut *c, uint64_t recno, uint64_t from,
 		.recno = recno,
 		.from = (uint32_t)(from - start),
 		.len = (uint32_t)(to - from),
+		.op_flags = c->op_flags,
 	};
 }
 
@@ -151,7 +153,6 @@ static int cut_body(struct op *op, struct dataset *ds, void *arg)
 
 static int cut_try(struct dataset *ds, struct cut *c, bool keep_size)
 {
-	unsigned op_flags = 0;
 	int rc = file_look(ds, &c->look);
 
 	if (rc)
@@ -159,14 +160,16 @@ static int cut_try(struct dataset *ds, struct cut *c, bool keep_size)
 	if (!c->truncate)
 		c->size = keep_size ? c->look.inode.size
 				    : MAX_OF(c->look.inode.size, c->to);
-	else if (c->size < c->look.inode.size)
-		op_flags = OP_USE_RESERVE;
+	/* what gives space back may use the reserve for it */
+	if (c->truncate ? c->size < c->look.inode.size
+			: keep_size && c->from < c->to)
+		c->op_flags = OP_USE_RESERVE;
 	cut_split(c);
 	for (unsigned i = 0; rc == 0 && i < c->nr_edges; i++)
 		rc = file_edge_prepare(ds, &c->look.inode, &c->edge[i]);
 	if (rc == 0)
-		rc = op_change(ds, c->nr_edges + 2 + FILE_PRIV_PUTS, op_flags,
-			       cut_body, c);
+		rc = op_change(ds, c->nr_edges + 2 + FILE_PRIV_PUTS,
+			       c->op_flags, cut_body, c);
 	for (unsigned i = 0; i < c->nr_edges; i++)
 		file_edge_release(ds, &c->edge[i]);
 	return rc;

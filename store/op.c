@@ -380,9 +380,9 @@ struct node *op_new_node(struct op *op, const struct btree *bt)
 
 /* ---- reservations that outlive an op ------------------------------------ */
 
-int op_hold(struct pool *pool, uint32_t nr_nodes)
+int op_hold(struct pool *pool, uint32_t nr_nodes, unsigned flags)
 {
-	struct op op = {.pool = pool};
+	struct op op = {.pool = pool, .flags = flags};
 	int rc;
 
 	if (pool->read_only || pool_failed(pool))

@@ -124,9 +124,10 @@ void op_note_kill(struct op *op, const struct tree_root *root);
 
 /*
  * A reservation that outlives an op: @nr_nodes frames and blocks, taken now
- * and moved into a running op later.  Errors of op_hold(): -ENOSPC; -ENOMEM
+ * and moved into a running op later.  @flags: OP_USE_RESERVE or 0.
+ * Errors of op_hold(): -ENOSPC; -ENOMEM
  */
-int op_hold(struct pool *pool, uint32_t nr_nodes);
+int op_hold(struct pool *pool, uint32_t nr_nodes, unsigned flags);
 void op_unhold(struct pool *pool, uint32_t nr_nodes);
 void op_use_held(struct op *op, uint32_t nr_nodes);
 

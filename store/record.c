@@ -174,10 +174,13 @@ static void rejects_release(struct space_map *sm, struct rejects *r)
  * go to @r.
  */
 static int alloc_piece(struct space_map *sm, uint32_t min, uint32_t want,
-		       struct rejects *r, uint64_t *first, uint32_t *got)
+		       unsigned flags, struct rejects *r, uint64_t *first,
+		       uint32_t *got)
 {
 	for (;;) {
-		int rc = space_map_alloc(sm, want, first, got);
+		int rc = flags & OP_USE_RESERVE
+				 ? space_map_alloc_reserve(sm, want, first, got)
+				 : space_map_alloc(sm, want, first, got);
 
 		if (rc)
 			return rc;
@@ -192,12 +195,13 @@ static int alloc_piece(struct space_map *sm, uint32_t min, uint32_t want,
 	}
 }
 
-int record_alloc(struct pool *pool, uint32_t nr, uint64_t *first)
+int record_alloc(struct pool *pool, uint32_t nr, unsigned flags,
+		 uint64_t *first)
 {
 	struct space_map *sm = pool_space(pool);
 	struct rejects r = {.count = 0};
 	uint32_t got;
-	int rc = alloc_piece(sm, nr, nr, &r, first, &got);
+	int rc = alloc_piece(sm, nr, nr, flags, &r, first, &got);
 
 	rejects_release(sm, &r);
 	return rc;
@@ -223,7 +227,7 @@ int record_alloc_many(struct pool *pool, struct extent *e, uint32_t nr)
 				space_map_unalloc(sm, first, got);
 			got = 0;
 			rc = alloc_piece(sm, want,
-					 MIN_OF(left, SPACE_MAP_MAX_RUN), &r,
+					 MIN_OF(left, SPACE_MAP_MAX_RUN), 0, &r,
 					 &first, &got);
 			if (rc) {
 				/* what it got was a reject */

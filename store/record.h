@@ -74,11 +74,12 @@ int record_decode(const struct extent *e, const void *in, unsigned record_shift,
 /* -- blocks --------------------------------------------------------------- */
 
 /**
- * Allocate exactly @nr adjacent blocks.
+ * Allocate exactly @nr adjacent blocks.  @flags: OP_USE_RESERVE or 0
  * Owner:  the caller's until op_claim() or space_map_unalloc()
  * Errors: -ENOSPC also when there is space, but only in pieces
  */
-int record_alloc(struct pool *pool, uint32_t nr, uint64_t *first);
+int record_alloc(struct pool *pool, uint32_t nr, unsigned flags,
+		 uint64_t *first);
 /**
  * Allocate a run for each of @e[0..nr) with nr_blocks > 0, next to each other
  * as far as free space allows; sets blkno.  All or nothing.

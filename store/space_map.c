@@ -16,179 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/csum.h"
 #include "store/util.h"
 
 #define REGION_WORTHWHILE (REGION_BLOCKS / 8)
 #define STASH_CHUNK	  64u
-/* a read that fails is tried again: what it would cost is a region */
-#define READ_TRIES 3u
-
-/* what sm->loading says of a region */
-#define LOADING	   1u /* a thread is reading it */
-#define UNREADABLE 2u /* the device would not; left alone for a while */
-
-/* Blocks of region @r that exist. */
-static uint32_t region_length(const struct space_map *sm, uint32_t r)
-{
-	uint64_t left = sm->nr_blocks - (uint64_t)r * REGION_BLOCKS;
-
-	return (uint32_t)MIN_OF(left, (uint64_t)REGION_BLOCKS);
-}
-
-/* The counts of a region no txg has written yet. */
-static void counts_init(uint32_t r, uint32_t len, struct space_region *c)
-{
-	memset(c, 0, sizeof(*c));
-	memset(c->count, 1, region_reserved(r));
-	memset(c->count + len, 1, REGION_BLOCKS - len);
-}
-
-static int counts_read_once(struct space_map *sm, uint32_t r, uint32_t len,
-			    const struct entry *e, struct space_region *c)
-{
-	uint64_t blkno = region_counts_blkno(r, e->slot);
-	uint32_t nr_free = 0;
-	int rc;
-
-	rc = blkdev_read(sm->dev, c, BLOCK_SIZE, blkno * BLOCK_SIZE);
-	if (rc)
-		return rc;
-	if (le64_get(c->h.csum) != e->csum || le64_get(c->h.txg) != e->txg ||
-	    le32_get(c->h.type) != META_SPACE_REGION ||
-	    le64_get(c->h.pool_id) != sm->pool_id ||
-	    le64_get(c->h.blkno) != blkno ||
-	    csum_of((uint8_t *)c + 8, BLOCK_SIZE - 8, META_SPACE_REGION) !=
-		    e->csum)
-		return -EBADMSG;
-	for (uint32_t i = 0; i < REGION_BLOCKS; i++)
-		nr_free += c->count[i] == 0;
-	for (uint32_t i = 0; i < region_reserved(r); i++)
-		if (c->count[i] == 0)
-			return -EUCLEAN;
-	for (uint32_t i = len; i < REGION_BLOCKS; i++)
-		if (c->count[i] == 0)
-			return -EUCLEAN;
-	return nr_free == e->nr_free ? 0 : -EUCLEAN;
-}
-
-static int counts_read(struct space_map *sm, uint32_t r, uint32_t len,
-		       const struct entry *e, struct space_region *c)
-{
-	int rc = -EUCLEAN;
-
-	if (e->flags & SPACE_ENTRY_DAMAGED)
-		return rc;
-	if (e->txg == 0) {
-		counts_init(r, len, c);
-		return 0;
-	}
-	for (unsigned try = 0; rc && try < READ_TRIES; try++)
-		rc = counts_read_once(sm, r, len, e, c);
-	return rc;
-}
-
-/* Is it the bytes that are wrong, rather than the device or the memory? */
-static bool is_damage(int rc)
-{
-	return rc == -EUCLEAN || rc == -EBADMSG;
-}
-
-/* Both locks held: what region @r offers is no longer to be had (S5). */
-static void mark_damaged(struct space_map *sm, uint32_t r, int error)
-{
-	struct entry *e = &sm->leaf[r];
-
-	if (!(e->flags & SPACE_ENTRY_DAMAGED)) {
-		log_error("space map region unreadable region=%u error=%d: its "
-			  "free space is lost until repaired",
-			  r, -error);
-		e->flags |= SPACE_ENTRY_DAMAGED;
-		sm->nr_damaged++;
-		if (!sm->region[r]) {
-			sm->nr_avail -=
-				MIN_OF(sm->nr_avail, (uint64_t)e->nr_free);
-		} else {
-			struct region *reg = sm->region[r];
-
-			sm->nr_avail -= reg->nr_bits;
-			memset(reg->bit, 0, sizeof(reg->bit));
-			reg->nr_bits = reg->max_run = 0;
-		}
-	}
-}
-
-void space_region_lose(struct space_map *sm, uint32_t r, int error)
-{
-	os_mutex_lock(&sm->lock);
-	os_mutex_lock(&sm->count_lock);
-	mark_damaged(sm, r, error);
-	os_mutex_unlock(&sm->count_lock);
-	os_mutex_unlock(&sm->lock);
-}
-
-int space_region_load(struct space_map *sm, uint32_t r)
-{
-	struct space_region *c;
-	struct region *reg;
-	struct entry e;
-	uint32_t len;
-	int rc;
-
-	os_mutex_lock(&sm->lock);
-	while (sm->loading[r] == LOADING)
-		os_cond_wait(&sm->loaded, &sm->lock);
-	reg = sm->region[r];
-	len = region_length(sm, r);
-	os_mutex_lock(&sm->count_lock);
-	e = sm->leaf[r];
-	if (reg)
-		reg->used = true;
-	if (reg && reg->counts) {
-		os_mutex_unlock(&sm->count_lock);
-		os_mutex_unlock(&sm->lock);
-		return 0;
-	}
-	os_mutex_unlock(&sm->count_lock);
-	sm->loading[r] = LOADING;
-	os_mutex_unlock(&sm->lock);
-
-	c = blkdev_buffer_new(BLOCK_SIZE);
-	if (!reg)
-		reg = calloc(1, sizeof(*reg));
-	rc = c && reg ? counts_read(sm, r, len, &e, c) : -ENOMEM;
-
-	os_mutex_lock(&sm->lock);
-	os_mutex_lock(&sm->count_lock);
-	if (rc == 0 && !sm->region[r]) {
-		for (uint32_t i = 0; i < REGION_BLOCKS; i++)
-			if (c->count[i] == 0) {
-				reg->bit[i / 64] |= UINT64_C(1) << i % 64;
-				reg->nr_bits++;
-			}
-		reg->max_run = reg->nr_bits;
-		sm->region[r] = reg;
-	} else if (rc && !sm->region[r]) {
-		free(reg);
-		reg = NULL;
-	}
-	if (rc == 0) {
-		reg->counts = c;
-		reg->used = true;
-		sm->nr_counts++;
-	} else {
-		free(c);
-		if (is_damage(rc))
-			mark_damaged(sm, r, rc);
-	}
-	sm->loading[r] = 0;
-	if (rc && rc != -ENOMEM && !is_damage(rc))
-		sm->loading[r] = UNREADABLE;
-	os_cond_broadcast(&sm->loaded);
-	os_mutex_unlock(&sm->count_lock);
-	os_mutex_unlock(&sm->lock);
-	return rc;
-}
+#define SCRAP_BLOCKS	  3u
 
 /* ---- runs of bits in one region; lock held ------------------------------ */
 
@@ -285,7 +117,7 @@ static bool region_may_have(struct space_map *sm, uint32_t r, uint32_t want,
 
 	if (sm->leaf[r].flags & SPACE_ENTRY_DAMAGED)
 		return false;
-	if (!reg && sm->loading[r] == UNREADABLE)
+	if (!reg && sm->loading[r] == REGION_UNREADABLE)
 		return false;
 	if (reg)
 		return reg->nr_bits >= want && reg->max_run >= run;
@@ -331,7 +163,7 @@ static bool read_again(struct space_map *sm)
 	bool any = false;
 
 	for (uint32_t r = 0; r < sm->nr_regions; r++)
-		if (sm->loading[r] == UNREADABLE) {
+		if (sm->loading[r] == REGION_UNREADABLE) {
 			sm->loading[r] = 0;
 			any = true;
 		}
@@ -409,6 +241,39 @@ static void stash_trim(struct space_map *sm)
 	}
 }
 
+/*
+ * A pool that is full has its last free blocks in pieces, and a record needs
+ * them in one.  So a few runs are set aside while there are some.
+ */
+static void keep_spare(struct space_map *sm)
+{
+	/* replay has no reserve, and the last block may be the one it needs */
+	while (sm->nr_spare < SPARE_RUNS && !sm->no_spare && sm->nr_reserve &&
+	       sm->nr_avail > 2 * sm->nr_reserve) {
+		uint32_t cursor = sm->cursor, block = sm->cursor_block, got;
+		uint64_t first;
+
+		if (take_run(sm, &cursor, &block, SPARE_BLOCKS, &first, &got)) {
+			sm->no_spare = true;
+		} else if (got < SPARE_BLOCKS) {
+			give_bits(sm, first, got);
+			sm->no_spare = true;
+		} else {
+			sm->spare[sm->nr_spare++] = first;
+		}
+	}
+}
+
+static bool take_spare(struct space_map *sm, uint32_t nr, uint64_t *first)
+{
+	if (sm->nr_spare == 0 || nr > SPARE_BLOCKS)
+		return false;
+	*first = sm->spare[--sm->nr_spare];
+	if (nr < SPARE_BLOCKS)
+		give_bits(sm, *first + nr, SPARE_BLOCKS - nr);
+	return true;
+}
+
 static int alloc(struct space_map *sm, uint32_t nr, bool use_reserve,
 		 uint64_t *first, uint32_t *got)
 {
@@ -421,7 +286,9 @@ static int alloc(struct space_map *sm, uint32_t nr, bool use_reserve,
 		os_mutex_lock(&sm->lock);
 		/* below what ordinary ops may take for nodes, and above what
 		 * deletes and the committer have to themselves */
+		keep_spare(sm);
 		keep = use_reserve ? sm->nr_reserve * 3 / 8 : sm->nr_reserve;
+		keep -= MIN_OF(keep, (uint64_t)sm->nr_spare * SPARE_BLOCKS);
 		if (sm->nr_avail < keep + nr)
 			stash_trim(sm);
 		if (sm->nr_avail < keep + nr)
@@ -429,6 +296,16 @@ static int alloc(struct space_map *sm, uint32_t nr, bool use_reserve,
 		else
 			rc = take_run(sm, &sm->cursor, &sm->cursor_block, nr,
 				      first, got);
+		if (use_reserve && (rc || *got < nr)) {
+			uint64_t piece = *first;
+
+			if (take_spare(sm, nr, first)) {
+				if (rc == 0)
+					give_bits(sm, piece, *got);
+				*got = nr;
+				rc = 0;
+			}
+		}
 		os_mutex_unlock(&sm->lock);
 		/* what was freed a moment ago comes back with the commit */
 		if (rc != -ENOSPC || try >= 2 || !sm->wait_full ||
@@ -540,6 +417,42 @@ void space_map_on_full(struct space_map *sm, int (*wait)(void *arg), void *arg)
 
 /* ---- blocks for nodes --------------------------------------------------- */
 
+/* The first run in region @r that is no longer than a scrap. */
+static bool find_scrap(struct region *reg, uint32_t *at, uint32_t *nr)
+{
+	for (uint32_t i = 0; (i = next_set(reg, i)) < REGION_BLOCKS; i += *nr) {
+		*at = i;
+		*nr = run_length(reg, i, SCRAP_BLOCKS + 1);
+		if (*nr <= SCRAP_BLOCKS)
+			return true;
+		*nr = run_length(reg, i, REGION_BLOCKS);
+	}
+	return false;
+}
+
+/*
+ * A node fits anywhere.  So where space is short nodes get the pieces that
+ * are too short for most records.
+ */
+static int take_for_nodes(struct space_map *sm, uint64_t room, uint64_t *first,
+			  uint32_t *got)
+{
+	uint32_t block = 0, at;
+
+	for (uint32_t r = 0;
+	     sm->nr_avail < 2 * sm->nr_reserve && r < sm->nr_open; r++) {
+		if (!sm->region[r] || !region_may_have(sm, r, 1, 0) ||
+		    !find_scrap(sm->region[r], &at, got))
+			continue;
+		take_bits(sm, r, at, *got);
+		*first = (uint64_t)r * REGION_BLOCKS + at;
+		return 0;
+	}
+	return take_run(sm, &sm->node_cursor, &block,
+			(uint32_t)MIN_OF((uint64_t)STASH_CHUNK, room), first,
+			got);
+}
+
 int space_map_reserve_nodes(struct space_map *sm, uint32_t nr, unsigned flags)
 {
 	/*
@@ -558,19 +471,20 @@ int space_map_reserve_nodes(struct space_map *sm, uint32_t nr, unsigned flags)
 
 	os_mutex_lock(&sm->lock);
 	while (sm->stash_blocks - sm->stash_reserved < nr && rc == 0) {
+		uint64_t room = sm->nr_avail > keep ? sm->nr_avail - keep : 0;
+		bool short_of =
+			room < nr - (sm->stash_blocks - sm->stash_reserved);
 		uint64_t first;
-		uint32_t got, block = 0;
+		uint32_t got;
 
-		if (sm->nr_avail < keep + STASH_CHUNK && keep > 0) {
+		if (short_of && flags && sm->nr_spare > 0) {
+			give_bits(sm, sm->spare[--sm->nr_spare], SPARE_BLOCKS);
+		} else if (short_of) {
 			rc = -ENOSPC;
 		} else if (sm->nr_stash >= runs) {
 			rc = -ENOSPC;
 		} else {
-			rc = take_run(sm, &sm->node_cursor, &block,
-				      (uint32_t)MIN_OF((uint64_t)STASH_CHUNK,
-						       MAX_OF(sm->nr_avail,
-							      (uint64_t)1)),
-				      &first, &got);
+			rc = take_for_nodes(sm, room, &first, &got);
 			if (rc == 0 && sm->nr_stash >= runs) {
 				give_bits(sm, first, got);
 				rc = -ENOSPC;
@@ -666,7 +580,7 @@ static void thin_out_counts(struct space_map *sm)
 		struct region *reg = sm->region[r];
 
 		if (!reg || !reg->counts || reg->dirty ||
-		    sm->loading[r] == LOADING)
+		    sm->loading[r] == REGION_LOADING)
 			continue;
 		if (reg->used) {
 			reg->used = false;
@@ -705,6 +619,7 @@ void space_map_committed(struct space_map *sm)
 	for (size_t i = 0; i < sm->nr_freed; i++)
 		give_bits(sm, sm->freed[i].first, sm->freed[i].nr);
 	read_again(sm);
+	sm->no_spare = false;
 	/* with the lock: no block counts as free and as deferred */
 	__atomic_store_n(&sm->nr_deferred, 0, __ATOMIC_RELEASE);
 	os_mutex_unlock(&sm->lock);
@@ -717,7 +632,8 @@ void space_map_stat(struct space_map *sm, struct space_map_stat *st)
 	memset(st, 0, sizeof(*st));
 	os_mutex_lock(&sm->lock);
 	st->nr_blocks = sm->nr_blocks;
-	st->nr_free = sm->nr_avail + sm->stash_blocks - sm->stash_reserved;
+	st->nr_free = sm->nr_avail + sm->stash_blocks - sm->stash_reserved +
+		      sm->nr_spare * SPARE_BLOCKS;
 	st->nr_reserve = sm->nr_reserve;
 	st->high_water =
 		MIN_OF((uint64_t)sm->nr_open * REGION_BLOCKS, sm->nr_blocks);

@@ -5,8 +5,11 @@
 #ifndef DBS_STORE_SPACE_MAP_INTERNAL_H
 #define DBS_STORE_SPACE_MAP_INTERNAL_H
 
+#include <errno.h>
+
 #include "store/os.h"
 #include "store/space_map.h"
+#include "store/util.h"
 
 #define REGION_WORDS (REGION_BLOCKS / 64)
 _Static_assert(REGION_WORDS * 64 == REGION_BLOCKS, "whole words");
@@ -36,7 +39,13 @@ struct freed_run {
 	uint32_t nr;
 };
 
-#define STASH_RUNS 4096u
+/* what space_map.loading says of a region */
+#define REGION_LOADING	  1u /* a thread is reading it */
+#define REGION_UNREADABLE 2u /* the device would not; left alone for a while */
+
+#define STASH_RUNS   4096u
+#define SPARE_RUNS   4u
+#define SPARE_BLOCKS RECORD_BLOCKS_MAX
 
 struct space_map {
 	/* immutable */
@@ -51,7 +60,7 @@ struct space_map {
 	uint64_t nr_blocks;	/* changed by grow, with count_lock too */
 	uint32_t nr_regions;	/* the same */
 	struct region **region; /* NULL: never looked at */
-	uint8_t *loading;	/* of a region: see space_map.c */
+	uint8_t *loading;	/* of a region: REGION_*, or 0 */
 	uint64_t nr_avail; /* may be handed out: bits, or entries' nr_free */
 	uint64_t nr_reserve;
 	uint32_t nr_open; /* regions below the high-water mark */
@@ -59,6 +68,10 @@ struct space_map {
 	uint32_t cursor;  /* region data comes from */
 	uint32_t cursor_block;
 	uint32_t node_cursor;
+	/* runs of SPARE_BLOCKS kept for who gives space back in its turn */
+	uint64_t spare[SPARE_RUNS];
+	uint32_t nr_spare;
+	bool no_spare; /* none was found; look again after a commit */
 	/* single blocks for nodes: taken from the bits, in runs */
 	struct freed_run stash[STASH_RUNS];
 	uint32_t nr_stash;     /* runs */
@@ -87,6 +100,20 @@ struct space_map {
 static inline uint32_t region_of(uint64_t blkno)
 {
 	return (uint32_t)(blkno / REGION_BLOCKS);
+}
+
+/** Blocks of region @r that exist. */
+static inline uint32_t region_length(const struct space_map *sm, uint32_t r)
+{
+	uint64_t left = sm->nr_blocks - (uint64_t)r * REGION_BLOCKS;
+
+	return (uint32_t)MIN_OF(left, (uint64_t)REGION_BLOCKS);
+}
+
+/** Is it the bytes that are wrong, rather than the device or the memory? */
+static inline bool is_damage(int rc)
+{
+	return rc == -EUCLEAN || rc == -EBADMSG;
 }
 
 /** Have region @r's free map and counts in memory; may do I/O, no locks held.

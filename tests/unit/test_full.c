@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_full.c - what a full pool still does
+ *
+ * A pool is filled in several ways until not even a name can be added.  What
+ * was accepted can then be made durable, everything that gives space back
+ * works, and the space does come back, without the pool being opened anew.
+ */
+#include <errno.h>
+#include <linux/falloc.h>
+
+#include "store/format.h"
+#include "store/util.h"
+#include "tests/lib/file_pool.h"
+#include "tests/lib/rnd.h"
+
+#define MIB	  (UINT64_C(1) << 20)
+#define NR_FILES  40u
+#define NR_CUT	  10u
+#define NR_CLONES 300u
+
+static struct file_pool fp;
+static struct rnd rnd;
+static unsigned serial; /* of names */
+static uint8_t noise[1u << 20];
+
+static int setup(void **state)
+{
+	struct dataset_properties p;
+
+	(void)state;
+	dataset_properties_default(&p);
+	p.compression = 0;
+	rnd.state = 1;
+	rnd_fill(&rnd, noise, sizeof(noise));
+	file_pool_init(&fp, 64, &p);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	file_pool_release(&fp);
+	return 0;
+}
+
+static bool must_fit(int rc)
+{
+	if (rc && rc != -ENOSPC)
+		print_error("got %d\n", rc);
+	CHECK(rc == 0 || rc == -ENOSPC);
+	return rc == 0;
+}
+
+static const char *numbered(const char *prefix, unsigned i)
+{
+	static char name[32];
+
+	snprintf(name, sizeof(name), "%s%u", prefix, i);
+	return name;
+}
+
+static bool try_make(struct dataset *ds, const char *name, uint64_t *ino)
+{
+	const struct file_new n = {.mode = S_IFREG | 0644};
+	struct file_attr attr;
+	int rc = file_create(ds, INO_ROOT, name, strlen(name), &n, &attr);
+
+	*ino = rc ? 0 : attr.ino;
+	return must_fit(rc);
+}
+
+static struct dataset *clone_no(unsigned i)
+{
+	struct dataset *ds;
+
+	return dataset_open(fp.pool, numbered("c", i), &ds) ? NULL : ds;
+}
+
+/* -- ways to fill it ---------------------------------------------------------- */
+
+/* All that is left, in ever smaller writes, then names and attributes. */
+static void fill_rest(struct dataset *ds)
+{
+	uint64_t ino = find_name(ds, INO_ROOT, "rest"), at = 0;
+	unsigned refused = 0;
+
+	if (!ino && !try_make(ds, "rest", &ino))
+		return;
+	for (size_t len = sizeof(noise); len >= 512; len /= 2)
+		while (must_fit(file_write(ds, ino, at, noise, len, 0)))
+			at += round_up(len, 4096);
+	for (unsigned i = 0; refused < 20 && i < 20000; i++) {
+		uint64_t new_ino;
+
+		if (!try_make(ds, numbered("name", serial++), &new_ino))
+			refused++;
+		if (!must_fit(file_setxattr(ds, ino, numbered("user.", i % 50),
+					    noise, 100, 0)))
+			refused++;
+	}
+}
+
+static void fill_big(void)
+{
+	for (unsigned i = 0; i < NR_FILES; i++) {
+		uint64_t ino, at = 0;
+
+		if (!try_make(fp.ds, numbered("f", i), &ino))
+			break;
+		while (at < 3 * MIB &&
+		       must_fit(file_write(fp.ds, ino, at, noise, MIB, 0)))
+			at += MIB;
+	}
+}
+
+static void fill_small(void)
+{
+	for (unsigned i = 0; i < 20000; i++) {
+		uint64_t ino;
+
+		if (!try_make(fp.ds, numbered("f", i), &ino) ||
+		    !must_fit(file_write(fp.ds, ino, 0, noise + i, 5000, 0)))
+			break;
+	}
+}
+
+static void fill_xattrs(void)
+{
+	for (unsigned i = 0; i < 20000; i++) {
+		uint64_t ino;
+
+		if (!try_make(fp.ds, numbered("f", i), &ino) ||
+		    !must_fit(file_write(fp.ds, ino, 0, noise, 20000, 0)) ||
+		    !must_fit(file_setxattr(fp.ds, ino, "user.big", noise,
+					    60000, 0)))
+			break;
+	}
+}
+
+/* Clones of one snapshot, each rewriting a part of it. */
+static void fill_clones(void)
+{
+	struct dataset *s, *c;
+	uint64_t ino;
+
+	for (unsigned i = 0; i < 8; i++) {
+		CHECK(try_make(fp.ds, numbered("f", i), &ino));
+		write_at(fp.ds, ino, 0, noise, MIB);
+	}
+	CHECK_OK(dataset_snapshot(fp.ds, "s", false, NULL));
+	CHECK_OK(dataset_open(fp.pool, "ds@s", &s));
+	for (unsigned i = 0; i < NR_CLONES; i++) {
+		bool fits = must_fit(dataset_clone(s, numbered("c", i), NULL));
+
+		c = fits ? clone_no(i) : NULL;
+		for (unsigned k = 0; k < 20 && fits; k++) {
+			ino = find_name(c, INO_ROOT, numbered("f", k % 8));
+			fits = must_fit(file_write(c, ino,
+						   rnd_below(&rnd, 64) << 14,
+						   noise, 16384, 0));
+		}
+		if (c)
+			dataset_put(c);
+		if (!fits)
+			break;
+	}
+	dataset_put(s);
+}
+
+/* -- what must work then ------------------------------------------------------ */
+
+static uint64_t free_now(void)
+{
+	struct pool_stat st;
+
+	CHECK_OK(pool_wait_reaped(fp.pool));
+	CHECK_OK(pool_sync(fp.pool));
+	CHECK_OK(pool_sync(fp.pool));
+	pool_stat(fp.pool, &st);
+	CHECK(!st.failed);
+	return st.free;
+}
+
+static void must_sync(void)
+{
+	CHECK_OK(file_fsync(fp.ds, find_name(fp.ds, INO_ROOT, "rest")));
+	CHECK_OK(pool_sync(fp.pool));
+}
+
+/* Each file to a size in the middle of a record, and of a block. */
+static void must_truncate(void)
+{
+	for (unsigned i = 0; i < NR_CUT; i++) {
+		uint64_t ino = find_name(fp.ds, INO_ROOT, numbered("f", i));
+		uint8_t got[4999];
+		size_t len;
+
+		if (!ino || attr_of(fp.ds, ino).size == 0)
+			continue;
+		set_size(fp.ds, ino, 4999);
+		CHECK_OK(file_read(fp.ds, ino, 0, got, sizeof(got), &len));
+		CHECK_UINT(len, 4999);
+	}
+	set_size(fp.ds, find_name(fp.ds, INO_ROOT, "rest"), 0);
+}
+
+static void must_punch(void)
+{
+	for (unsigned i = 0; i < NR_CUT; i++) {
+		uint64_t ino = find_name(fp.ds, INO_ROOT, numbered("f", i));
+
+		if (ino)
+			CHECK_OK(file_fallocate(fp.ds, ino,
+						FALLOC_FL_PUNCH_HOLE |
+							FALLOC_FL_KEEP_SIZE,
+						100, MIB - 1000, 0));
+	}
+}
+
+static int collect(void *arg, const char *name, size_t len,
+		   const struct file_attr *attr, uint64_t cookie)
+{
+	char(*names)[32] = arg;
+	unsigned i = 0;
+
+	(void)cookie;
+	if (attr->ino == INO_ROOT || name[0] == '.')
+		return 0;
+	while (i < 100 && names[i][0])
+		i++;
+	if (i == 100)
+		return 1;
+	memcpy(names[i], name, len);
+	return 0;
+}
+
+static void remove_all(struct dataset *ds)
+{
+	char names[100][32];
+
+	for (;;) {
+		memset(names, 0, sizeof(names));
+		CHECK_OK(file_readdir(ds, INO_ROOT, 0, false, collect, names));
+		if (!names[0][0])
+			break;
+		for (unsigned i = 0; i < 100 && names[i][0]; i++)
+			CHECK_OK(file_unlink(ds, INO_ROOT, names[i],
+					     strlen(names[i]), NULL));
+	}
+}
+
+/* rm -rf, in the clones too, and the snapshot. */
+static void must_remove(void)
+{
+	struct dataset *s;
+
+	remove_all(fp.ds);
+	for (unsigned i = 0; i < NR_CLONES; i++) {
+		struct dataset *c = clone_no(i);
+
+		if (!c)
+			break;
+		remove_all(c);
+		dataset_put(c);
+	}
+	if (dataset_open(fp.pool, "ds@s", &s) == 0) {
+		CHECK_OK(dataset_destroy(s, 0));
+		dataset_put(s);
+	}
+}
+
+static void must_destroy(void)
+{
+	struct dataset_properties p = info_of(fp.ds).properties;
+	uint32_t id;
+
+	for (unsigned i = 0; i < NR_CLONES; i++) {
+		struct dataset *c = clone_no(i);
+
+		if (!c)
+			break;
+		CHECK_OK(dataset_destroy(c, 0));
+		dataset_put(c);
+	}
+	CHECK_OK(dataset_destroy(fp.ds, DESTROY_SNAPSHOTS));
+	dataset_put(fp.ds);
+	CHECK_OK(pool_wait_reaped(fp.pool));
+	CHECK_OK(dataset_create(fp.pool, FILE_POOL_DATASET, &p, &id));
+	CHECK_OK(dataset_open(fp.pool, FILE_POOL_DATASET, &fp.ds));
+}
+
+static void must_reopen(void)
+{
+	file_pool_reopen(&fp, false);
+	file_pool_reopen(&fp, true);
+	must_remove();
+}
+
+struct way {
+	const char *name;
+	void (*fill)(void);
+};
+
+static const struct way ways[] = {
+	{"big files", fill_big},
+	{"small files", fill_small},
+	{"xattrs", fill_xattrs},
+	{"clones", fill_clones},
+};
+
+/* Fill the pool in each way, do @relief, and write again. */
+static void each_way(void (*relief)(void), uint64_t gives_back)
+{
+	void *state = NULL;
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
+		uint64_t before, after, ino;
+
+		if (i) {
+			teardown(&state);
+			setup(&state);
+		}
+		ways[i].fill();
+		fill_rest(fp.ds);
+		/* what the commit brought back, too */
+		CHECK_OK(pool_sync(fp.pool));
+		fill_rest(fp.ds);
+		before = free_now();
+		CHECK(before < 4 * MIB);
+		relief();
+		after = free_now();
+		if (after < before + gives_back)
+			print_error("%s: %ju bytes free, %ju before\n",
+				    ways[i].name, (uintmax_t)after,
+				    (uintmax_t)before);
+		CHECK(after >= before + gives_back);
+		if (gives_back) {
+			CHECK(try_make(fp.ds, "again", &ino));
+			write_at(fp.ds, ino, 0, noise, MIB / 2);
+			CHECK_OK(file_fsync(fp.ds, ino));
+		}
+	}
+}
+
+static void full__what_was_accepted_can_be_synced(void **state)
+{
+	(void)state;
+	each_way(must_sync, 0);
+}
+
+static void full__files_can_be_cut_inside_a_record(void **state)
+{
+	(void)state;
+	each_way(must_truncate, 0);
+}
+
+static void full__holes_can_be_punched(void **state)
+{
+	(void)state;
+	each_way(must_punch, 0);
+}
+
+static void full__everything_can_be_removed(void **state)
+{
+	(void)state;
+	each_way(must_remove, 40 * MIB);
+}
+
+static void full__datasets_can_be_destroyed(void **state)
+{
+	(void)state;
+	each_way(must_destroy, 40 * MIB);
+}
+
+static void full__it_can_be_closed_and_opened(void **state)
+{
+	(void)state;
+	each_way(must_reopen, 40 * MIB);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(full__what_was_accepted_can_be_synced),
+		TEST(full__files_can_be_cut_inside_a_record),
+		TEST(full__holes_can_be_punched),
+		TEST(full__everything_can_be_removed),
+		TEST(full__datasets_can_be_destroyed),
+		TEST(full__it_can_be_closed_and_opened),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
