@@ -447,6 +447,10 @@ static int queue_writes(struct pool *pool, struct txg_group *g,
 static int write_superblock(struct pool *pool, struct txg_group *g)
 {
 	ilog_commit_begin(pool, g->seq, pool->sb);
+	/* a batch that failed may be in the ring: a superblock that counts on
+	 * its place being empty would have it replayed once more */
+	if (pool_failed(pool))
+		return -EIO;
 	pool->sb->commit_seq = le64_of(++pool->commit_seq);
 	pool->sb->committed_sec = le64_of((uint64_t)os_time_now().tv_sec);
 	return superblock_write(pool->dev, pool->sb);
