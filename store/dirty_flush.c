@@ -182,7 +182,8 @@ static int flush_try(struct dataset *ds, struct flush *f, uint8_t *out)
 		else if (rc)
 			return rc;
 	}
-	rc = op_change(ds, 2, f->raw ? OP_USE_RESERVE : 0, flush_store_body, f);
+	rc = op_change(ds, 2, OP_SETTLE | (f->raw ? OP_USE_RESERVE : 0),
+		       flush_store_body, f);
 	if (rc || !f->found || f->changed)
 		record_unalloc_many(ds->pool, &f->e, 1);
 	return rc;

@@ -423,6 +423,8 @@ int op_change(struct dataset *ds, uint32_t nr_puts, unsigned flags,
 		op_enter(&op);
 		os_rwlock_wrlock(&ds->lock);
 		rc = dataset_may_change(ds);
+		if (rc == -EROFS && flags & OP_SETTLE && !ds->snapshot)
+			rc = 0;
 		if (rc == 0)
 			rc = body(&op, ds, arg);
 		if (op.ready && rc == 0)

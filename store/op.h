@@ -51,6 +51,7 @@ struct tree_root;
 #define OP_READ	       1u /* changes nothing: no reservation, no txg */
 #define OP_USE_RESERVE 2u /* gives space back: may use the reserve */
 #define OP_COMMITTER   4u /* run by the committer, on the sealed group */
+#define OP_SETTLE      8u /* what users see stays: on a readonly dataset too */
 
 struct op {
 	struct pool *pool;
