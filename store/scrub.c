@@ -433,8 +433,8 @@ static bool go_on(struct scrub *s, uint64_t start_ns)
 
 	os_mutex_lock(&s->lock);
 	if (s->st.rate)
-		end += s->slice_bytes * 1000 /
-		       MAX_OF(s->st.rate / NS_PER_MS, 1u);
+		end += s->slice_bytes * NS_PER_MS /
+		       MAX_OF(s->st.rate / 1000, UINT64_C(1));
 	while (!(stop = s->want_pause || s->want_stop || s->closing) &&
 	       (now = os_monotonic_ns()) < end)
 		os_cond_wait_ms(&s->cond, &s->lock,
