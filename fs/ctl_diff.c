@@ -8,10 +8,12 @@
 
 #define DIFF_LIMIT_DEFAULT 10000
 #define DIFF_LIMIT_MAX	   100000
+/* of paths: an answer is built in memory, and any user can make long ones */
+#define DIFF_TEXT_MAX (8u << 20)
 
 struct diff_state {
 	json_t *entries;
-	size_t limit;
+	size_t limit, text;
 	uint64_t nr, bytes;
 };
 
@@ -55,7 +57,10 @@ static int diff_add(void *arg, const struct diff_entry *e)
 
 	state->nr++;
 	state->bytes += e->bytes;
-	if (json_array_size(state->entries) >= state->limit)
+	state->text +=
+		strlen(e->path) + (e->old_path ? strlen(e->old_path) : 0);
+	if (json_array_size(state->entries) >= state->limit ||
+	    state->text > DIFF_TEXT_MAX)
 		return 0;
 	entry = json_pack("{s:s, s:o, s:o, s:I, s:s, s:o, s:o}", "kind",
 			  kind_name(e->kind), "path", ctl_json_bytes(e->path),

@@ -83,7 +83,8 @@
  * |           | "removed"|"modified"|"renamed", path, old_path?, ino, mode,|
  * |           | type: "file"|"directory"|"symlink"|"fifo"|"socket"|        |
  * |           | "device", size, bytes}...], nr_entries, bytes, truncated}; |
- * |           | nr_entries and bytes count those over the limit too        |
+ * |           | nr_entries and bytes count those over the limit too, and   |
+ * |           | those after 8 MiB of paths                                 |
  * | df        | {pattern?, unique?: false} -> {pool: {size, allocated,     |
  * |           | free, reserved, deferred, dead}, items: [{name, size, free,|
  * |           | referenced, logical, charged, unique?, quota, ratio,       |

@@ -219,6 +219,28 @@ assert grown < 65536, f"{grown} KiB more"
 PYTHON
 }
 
+# The answer to a diff is bounded, however long the paths are.
+long_answer()
+{
+	python3 - "$MOUNT/ds" <<'PYTHON' || return 1
+import os, sys
+os.chdir(sys.argv[1])
+for i in range(15):
+    os.mkdir("d" * 250)
+    os.chdir("d" * 250)
+for i in range(2600):
+    os.mknod(f"f{i}")
+PYTHON
+	fs_ask '{"v":1,"command":"snapshot","arguments":{"name":"ds@long"}}' |
+		grep -q '"ok":true' || return 1
+	fs_ask '{"v":1,"command":"diff","arguments":{"a":"ds@before","b":"ds@long"}}' \
+		>"$WORK/answer"
+	rm -r "$MOUNT"/ds/ddd*
+	grep -q '"truncated":true' "$WORK/answer" &&
+		[ "$(grep -o '"nr_entries":[0-9]*' "$WORK/answer")" = '"nr_entries":2616' ] &&
+		[ "$(stat -c %s "$WORK/answer")" -lt $((10 << 20)) ]
+}
+
 socket_is()
 {
 	[ "$(stat -c %a:%u:%g "$1")" = "$2" ]
@@ -289,6 +311,8 @@ claim path__swapped_parent_is_not_unmounted swapped_parent
 fs_mount
 claim socket__is_roots socket_is "$SOCKET" 600:0:0
 claim socket__strangers_are_refused stranger_is_refused
+fs_ask '{"v":1,"command":"snapshot","arguments":{"name":"ds@before"}}' >/dev/null
+claim socket__answers_are_bounded long_answer
 fs_unmount
 "$DBSFS" "$POOL" "$MOUNT"
 claim socket__default_folder_is_roots run_dir_is_roots /run/dbs
