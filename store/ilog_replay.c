@@ -37,6 +37,8 @@ struct replay {
 	struct pool *pool;
 	struct ilog_chain chain;
 	struct ilog_taken taken; /* by the first log record */
+	struct ilog_prefetch *prefetch;
+	uint64_t nr_seen; /* log records of the chain, by each_record() */
 };
 
 int ilog_mismatch(const struct pool *pool, const char *what, uint64_t number)
@@ -117,6 +119,7 @@ static int replay_record(struct replay *r, const struct ilog_stored *rec,
 	int rc;
 
 	raise_txg(r->pool, rec->txg);
+	ilog_prefetch_done(r->prefetch, r->nr_seen);
 	rc = ilog_replay_files(r->pool, rec, first ? &r->taken : &none);
 	return rc ? rc : ilog_replay_datasets(r->pool, rec);
 }
@@ -145,6 +148,7 @@ static int each_record(struct replay *r, record_fn *fn)
 	struct ilog_chain *c = &r->chain;
 	bool first = true;
 
+	r->nr_seen = 0;
 	for (size_t i = 0; i < c->nr; i++) {
 		const uint8_t *p, *end;
 		struct ilog_stored rec;
@@ -156,6 +160,7 @@ static int each_record(struct replay *r, record_fn *fn)
 		end = p + c->batch[i].length;
 		for (uint32_t n = 0; p < end && rc == 0; n++) {
 			rc = ilog_stored_next(&p, end, &rec);
+			r->nr_seen++;
 			if (rc || n < done)
 				continue;
 			mark(r, i, n);
@@ -185,7 +190,7 @@ static void go_on_behind(struct pool *pool, const struct ilog_chain *c)
 	l->flushed_seq = c->seq - 1;
 }
 
-static int replay_all(struct replay *r)
+static int replay_all(struct replay *r, uint64_t nr_records)
 {
 	struct pool *pool = r->pool;
 	struct space_map_stat st;
@@ -197,7 +202,9 @@ static int replay_all(struct replay *r)
 	/* the committer's part of it is left */
 	space_map_set_reserve(pool->sm, st.nr_reserve / 4);
 	pool->replay.on = true;
+	r->prefetch = ilog_prefetch_start(pool, &r->chain, nr_records);
 	rc = each_record(r, replay_record);
+	ilog_prefetch_stop(r->prefetch);
 	pool->replay.on = false;
 	space_map_set_reserve(pool->sm, st.nr_reserve);
 	if (rc)
@@ -215,7 +222,7 @@ int ilog_replay(struct pool *pool, struct ilog_scan *scan,
 	if (rc == 0 && (scan->damaged || scan->newer))
 		rc = -EUCLEAN;
 	else if (rc == 0 && scan->nr_records > 0) {
-		rc = replay_all(&r);
+		rc = replay_all(&r, scan->nr_records);
 		if (rc)
 			store_error_set(error,
 					"the intent log cannot be replayed: %s",

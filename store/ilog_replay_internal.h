@@ -51,6 +51,19 @@ int ilog_chain_payload(struct ilog_chain *c, size_t i, const uint8_t **payload);
 void ilog_chain_drop(struct ilog_chain *c, size_t i);
 void ilog_chain_release(struct ilog_chain *c);
 
+/* -- ilog_prefetch.c ------------------------------------------------------- */
+
+struct ilog_prefetch;
+
+/** Start to read ahead of replay; NULL: it is not worth while, or not to be
+ * had.  The payloads of @chain that are in memory must stay there. */
+struct ilog_prefetch *ilog_prefetch_start(struct pool *pool,
+					  const struct ilog_chain *chain,
+					  uint64_t nr_records);
+/** @nr log records of the chain are done, those in the superblock included. */
+void ilog_prefetch_done(struct ilog_prefetch *f, uint64_t nr);
+void ilog_prefetch_stop(struct ilog_prefetch *f);
+
 /* -- ilog_replay_file.c ---------------------------------------------------- */
 
 /*

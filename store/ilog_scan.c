@@ -4,8 +4,8 @@
  *
  * They form a chain: each has the superblock's epoch, the next number and the
  * checksum of the one before, and lies right behind it, or at the ring's start
- * where it did not fit.  The chain ends where there is none.  The rest of the
- * ring is read too: what goes on behind a gap was flushed once, so the gap is
+ * where it did not fit.  The chain ends where there is none.  What lies behind
+ * is read too: what goes on behind a gap was flushed once, so the gap is
  * damage, and not the log's end.
  *
  * Only the last batch may lie there without the data that it names: each is
@@ -21,7 +21,9 @@
 #include "store/record.h"
 #include "store/util.h"
 
-#define WINDOW_BLOCKS 256u
+#define WINDOW_BLOCKS 1024u
+/* read behind the chain's end: 64 MiB, many times a batch */
+#define AHEAD_BLOCKS 16384u
 /* pool creation makes no longer ring */
 #define RING_BLOCKS_MAX 65536u
 /* log records kept in memory until they are replayed */
@@ -297,36 +299,29 @@ static void judge(struct ilog_chain *c, const struct ilog_batch *h, bool torn,
 		damaged(scan, error, "it goes on behind a gap", c->seq);
 }
 
-/* @flushed: out, the last batch that a torn one says was flushed, or 0 */
+/*
+ * What lies behind the chain, up to where it starts.  Batches follow each other
+ * without a gap, so whatever was written after the chain's end begins there:
+ * far less than AHEAD_BLOCKS would show it.
+ * @flushed: out, the last batch that a torn one says was flushed, or 0
+ */
 static int scan_rest(struct ilog_chain *c, uint64_t torn, uint64_t *flushed,
 		     struct ilog_scan *scan, struct store_error *error)
 {
-	size_t next = 0; /* batch of the chain in order of position */
-	size_t first = 0;
+	uint64_t nr = MIN_OF(c->nr_ring, (uint64_t)AHEAD_BLOCKS);
+	uint64_t pos = c->pos % c->nr_ring;
 
-	/* the chain wraps once at most: find its lowest place */
-	for (size_t i = 1; i < c->nr; i++)
-		if (c->batch[i].pos < c->batch[i - 1].pos)
-			first = i;
 	*flushed = 0;
-	for (uint64_t pos = 0; pos < c->nr_ring;) {
-		const struct ilog_found *b =
-			next < c->nr ? &c->batch[(first + next) % c->nr] : NULL;
+	for (; nr > 0 && !(c->nr && pos == c->batch[0].pos); nr--) {
 		const uint8_t *block;
-		int rc;
+		int rc = ring_block(c, pos, &block);
 
-		if (b && b->pos == pos) {
-			pos += b->nr_blocks;
-			next++;
-			continue;
-		}
-		rc = ring_block(c, pos, &block);
 		if (rc)
 			return rc;
 		if (is_header(c, block, pos))
 			judge(c, (const struct ilog_batch *)block, pos == torn,
 			      flushed, scan, error);
-		pos++;
+		pos = pos + 1 == c->nr_ring ? 0 : pos + 1;
 	}
 	return 0;
 }
