@@ -172,6 +172,7 @@ void client_begin(struct client *c)
 	model_run_init(&c->run, w->pool, &options);
 	c->run.rnd.state = rnd_next(&c->rnd);
 	model_run_start_from(&c->run, &c->state);
+	c->run.serial = c->serial;
 	c->nr_timed = 0;
 	c->step_begin = 0;
 	c->steps_left = rnd_between(&c->rnd, 1, w->plan.nr_steps + 1);
@@ -180,6 +181,7 @@ void client_begin(struct client *c)
 
 void client_end(struct client *c)
 {
+	c->serial = c->run.serial;
 	model_run_release(&c->run);
 	free(c->moments);
 	free(c->fits);

@@ -11,6 +11,10 @@
 #include <stdint.h>
 
 static const uint64_t known_seeds[] = {
+	/* a commit went on after a batch of the log had failed */
+	3541,
+	/* a diff of a readonly dataset with partial records in memory */
+	3031,
 	/* one read that failed marked a region of the space map as damaged */
 	44,
 	61,

@@ -10,10 +10,13 @@
 #include "tests/lib/check.h"
 #include "tests/sim/sim_internal.h"
 
-#define SECTOR	     512u
-#define US	     UINT64_C(1000)
-#define MS	     UINT64_C(1000000)
-#define GARBAGE	     0xdb
+#define SECTOR	512u
+#define US	UINT64_C(1000)
+#define MS	UINT64_C(1000000)
+#define GARBAGE 0xdb
+/* in what goes into the digest, beside a multiple of BLKDEV_ALIGN */
+#define NOTE_WRITE   1u
+#define NOTE_FLUSH   2000000u
 #define FAILED_READS 16u
 #define SLOW_ONE_IN  200u /* calls that take milliseconds */
 
@@ -94,6 +97,7 @@ struct sim_dev {
 	unsigned spared;
 	uint64_t failed_reads[FAILED_READS]; /* block numbers */
 	unsigned nr_failed_reads;
+	bool flush_failed;
 	bool ignore_flushes;
 };
 
@@ -249,7 +253,7 @@ static int dev_pwritev(struct blkdev *dev, const struct iovec *iov, int nr_iov,
 	must_hold_no_lock("write");
 	d->stat.nr_writes++;
 	p = pending_new(d, iov, nr_iov, offset);
-	sim_note(offset, csum);
+	sim_note(offset | NOTE_WRITE, csum);
 	if (early && !failing)
 		image_write(&d->now, p->blkno, p->data, p->nr_blocks);
 	event(d);
@@ -267,7 +271,7 @@ static int dev_pwritev(struct blkdev *dev, const struct iovec *iov, int nr_iov,
 	p->returned_at = d->events;
 	if (failing) {
 		d->stat.nr_write_faults++;
-		sim_note(offset, EIO);
+		sim_note(offset | NOTE_WRITE, EIO);
 	}
 	return failing ? -EIO : 0;
 }
@@ -276,11 +280,13 @@ static int dev_flush(struct blkdev *dev)
 {
 	struct sim_dev *d = dev_of(dev);
 	const uint64_t began = d->events;
-	const bool failing = fails(d, d->faults.flush_one_in);
+	bool failing = fails(d, d->faults.flush_one_in);
 
 	must_hold_no_lock("flush");
 	d->stat.nr_flushes++;
 	take_time(50 * US, 1 * MS);
+	d->flush_failed = d->flush_failed || failing;
+	failing = d->flush_failed;
 	for (struct list *l = d->pending.next, *next; l != &d->pending;
 	     l = next) {
 		struct pending *p = container_of(l, struct pending, link);
@@ -297,7 +303,7 @@ static int dev_flush(struct blkdev *dev)
 		pending_free(p);
 	}
 	d->stat.nr_write_faults += failing;
-	sim_note(d->events, failing ? EIO : 0);
+	sim_note(NOTE_FLUSH, failing ? EIO : 0);
 	event(d);
 	return failing ? -EIO : 0;
 }

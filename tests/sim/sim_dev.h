@@ -8,7 +8,8 @@
  * no flush has covered may be on the medium or not, whole or in parts of 512
  * bytes, when the power goes; so may one that is under way.  A flush makes
  * what had returned before it began durable (D3), and nothing else; one that
- * fails loses, for good, some of what it should have made durable.
+ * fails loses, for good, some of what it should have made durable, and all
+ * later ones fail, as blkdev_file.c makes them.
  *
  * The power goes in a copy: sim_dev_crash() takes the image that would be left
  * now, and the device goes on, so that whoever is in the middle of a call can

@@ -76,10 +76,10 @@ static void set_faults(struct world *w)
 {
 	struct sim_faults faults = {.at_most = 0};
 
-	w->faults = rnd_one_in(&w->rnd, 3);
+	w->faults = rnd_one_in(&w->rnd, 2);
 	if (w->faults) {
 		const uint64_t kind = rnd_below(&w->rnd, 4);
-		const unsigned rate = 1u << rnd_below(&w->rnd, 8);
+		const unsigned rate = 1u << rnd_between(&w->rnd, 1, 8);
 
 		faults.at_most = (unsigned)rnd_between(&w->rnd, 1, 6);
 		if (kind == 0 || kind == 3)
@@ -103,6 +103,7 @@ static void open_pool(struct world *w, const struct sim_image *image,
 		.commit_ms = w->plan.commit_ms,
 	};
 	struct store_error error = {""};
+	struct pool_stat st;
 	int rc;
 
 	w->dev = sim_dev_open(image);
@@ -114,6 +115,9 @@ static void open_pool(struct world *w, const struct sim_image *image,
 	rc = pool_open_on(blkdev_borrow(w->dev), &options, &w->pool, &error);
 	if (rc)
 		sim_fail("open: %d %s", rc, error.text);
+	pool_stat(w->pool, &st);
+	if (st.read_only)
+		sim_fail("the pool opens read-only: %s", error.text);
 }
 
 /* As a crash leaves it. */

@@ -53,6 +53,7 @@ struct client {
 	struct rnd rnd;
 	struct model_run run;	  /* for one life of the pool */
 	struct model_state state; /* between two lives */
+	unsigned serial;	  /* run.serial, the same */
 	struct moment *moments;	  /* of run.states */
 	size_t cap_moments;
 	size_t nr_timed;     /* of them, filled in */
