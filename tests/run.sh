@@ -29,7 +29,8 @@ SOURCE=$(cd "$(dirname "$0")/.." && pwd)
 
 PACKAGES="clang git rsync sqlite3 attr acl xz-utils util-linux procps
 	python3 e2fsprogs"
-SHORT_OF_ASAN="--suite unit --suite model --suite crash --suite faults --suite fs --suite fuzz"
+SHORT_OF_ASAN="--suite unit --suite model --suite crash --suite faults --suite fs --suite fuzz
+	--suite sim"
 LOG_LINES=120
 
 PASSED=0 FAILED=0 SKIPPED=0
@@ -239,6 +240,7 @@ run_long()
 	one flip-long "$HOST_TMP/gcc/tests/unit/test_flip" --long
 	one crash-long "$HOST_TMP/gcc/tests/crash/crash-prover" --long \
 		--jobs "$(nproc)"
+	one sim-long "$HOST_TMP/gcc/tests/sim/store-sim" --long
 	one faults-long "$HOST_TMP/gcc/tests/faults/faults" --long \
 		--jobs "$(nproc)"
 	DBS=$HOST_TMP/gcc/tools/dbs one clones-long \
