@@ -387,6 +387,8 @@ int dataset_check_quota(const struct dataset *ds, uint64_t nr_blocks)
 
 	if (ds->properties.quota == 0)
 		return 0;
+	/* what is in memory yet was accepted, and will be charged */
+	charged += dirty_growth(ds);
 	return (charged > 0 ? (uint64_t)charged : 0) + nr_blocks > quota
 		       ? -EDQUOT
 		       : 0;

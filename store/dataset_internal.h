@@ -104,6 +104,8 @@ void dirty_seal(struct op *op, struct dataset *ds);
 /** Forget all dirty records (restore, destroy); lock held for writing. */
 void dirty_discard(struct op *op, struct dataset *ds);
 bool dirty_any(const struct dataset *ds);
+/** Blocks that storing all of them may add to what is charged; lock held. */
+int64_t dirty_growth(const struct dataset *ds);
 
 /** Purge unlinked inodes nobody holds and finish cut-short truncations. */
 int file_purge_orphans(struct dataset *ds);

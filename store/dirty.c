@@ -111,6 +111,11 @@ void dirty_count(const struct dataset *ds, struct inode *inode)
 	}
 }
 
+int64_t dirty_growth(const struct dataset *ds)
+{
+	return ds->cache->growth;
+}
+
 bool dirty_any(const struct dataset *ds)
 {
 	return !list_empty(&ds->cache->lru);
@@ -131,6 +136,7 @@ void dirty_insert(struct op *op, struct dataset *ds, struct dirty_record *d,
 	c->bucket[b] = d;
 	list_add_tail(&c->lru, &d->lru);
 	c->bytes += UINT64_C(1) << d->record_shift;
+	c->growth += d->growth;
 	c->nr++;
 	if (present)
 		btree_own(op, &ds->tree, &key);
@@ -181,6 +187,7 @@ void dirty_remove(struct dirty_cache *c, struct dirty_record *d)
 	list_del(&d->lru);
 	c->nr_filled -= d->filled;
 	c->bytes -= UINT64_C(1) << d->record_shift;
+	c->growth -= d->growth;
 	c->nr--;
 }
 

@@ -44,6 +44,7 @@ struct dirty_record {
 	uint64_t born;	  /* serial number of its insertion */
 	uint64_t version; /* serial number of its last merge */
 	uint64_t run;	  /* its blocks: recordsize of them */
+	int64_t growth;	  /* blocks that storing it may add to the charge */
 	uint8_t record_shift;
 	bool filled;   /* written up to its end, bit by bit */
 	uint8_t *data; /* recordsize bytes, aligned */

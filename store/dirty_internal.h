@@ -27,6 +27,7 @@ struct dirty_cache {
 	struct dirty_record *bucket[DIRTY_BUCKETS];
 	struct list lru; /* least lately merged first */
 	uint64_t bytes;
+	int64_t growth; /* of all records */
 	uint32_t nr;
 	uint32_t nr_filled;
 	uint64_t serial;

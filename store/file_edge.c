@@ -195,7 +195,8 @@ int file_edge_touch(struct op *op, const struct dataset *ds,
 		return FILE_AGAIN;
 	if (edge->now.present && edge->now.nr_blocks == 0)
 		return inode_damaged(ds, inode->ino, "placeholder"); /* C2 */
-	*growth += extent_growth(ds, &edge->now, &full);
+	edge->copy->growth = extent_growth(ds, &edge->now, &full);
+	*growth += edge->copy->growth;
 	return extent_touch(op, ds, inode, edge->recno);
 }
 

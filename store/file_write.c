@@ -205,6 +205,7 @@ int file_write(struct dataset *ds, uint64_t ino, uint64_t offset,
 	       const void *buf, size_t len, unsigned flags)
 {
 	struct write_op w;
+	bool flushed = false;
 	int rc;
 
 	if (len == 0)
@@ -221,9 +222,15 @@ int file_write(struct dataset *ds, uint64_t ino, uint64_t offset,
 	w.flags = flags;
 	w.nr = w.nr_edges = 0;
 	w.written = false;
-	do
+	do {
 		rc = write_try(ds, &w);
-	while (rc == FILE_AGAIN);
+		/* stored, partial records may take less than they might */
+		if (rc == -EDQUOT && !flushed) {
+			flushed = true;
+			rc = dirty_flush(ds);
+			rc = rc ? rc : FILE_AGAIN;
+		}
+	} while (rc == FILE_AGAIN);
 	if (rc == 0 && w.wants_flush)
 		pool_want_flush(ds);
 	if (rc == 0)
