@@ -459,6 +459,55 @@ static void repair__failed_write_leaves_the_pool_as_it_was(void **state)
 	free(base);
 }
 
+static bool is_meta(uint64_t b)
+{
+	const struct meta_header *h = (const void *)block(b);
+	uint32_t type = le32_get(h->type);
+
+	return le64_get(h->blkno) == b &&
+	       (type == META_NODE || type == META_SPACE_REGION ||
+		type == META_SPACE_INDEX || type == META_SUPERBLOCK);
+}
+
+/*
+ * Whatever somebody wrote with good checksums: what was repaired once has
+ * nothing left to be repaired, and nothing crashes.
+ */
+static void repair__of_a_forged_pool_is_done_once(void **state)
+{
+	static uint64_t blocks[4096];
+	struct rnd r = {3};
+	size_t nr = 0, nr_done = 0, nr_refused = 0;
+
+	(void)state;
+	for (uint64_t b = 0; b < POOL_SIZE / BLOCK_SIZE; b++)
+		if (is_meta(b) && nr < ARRAY_SIZE(blocks))
+			blocks[nr++] = b;
+	for (unsigned i = 0; i < 200; i++) {
+		struct blkdev *view = blkdev_view_open(pristine, POOL_SIZE);
+		uint64_t b = blocks[rnd_below(&r, nr)];
+		uint8_t page[BLOCK_SIZE];
+
+		memcpy(page, pristine + b * BLOCK_SIZE, BLOCK_SIZE);
+		for (unsigned k = 0; k < 3; k++)
+			page[40 + rnd_below(&r, BLOCK_SIZE - 40)] =
+				(uint8_t)rnd_next(&r);
+		seal_meta(page, le32_get(((struct meta_header *)page)->type));
+		blkdev_view_write(view, page, BLOCK_SIZE, b * BLOCK_SIZE);
+		if (try_repair(view, true, false) == 0) {
+			nr_refused += result.repaired == CHECK_REPAIR_REFUSED;
+			if (result.repaired == CHECK_REPAIR_DONE) {
+				nr_done++;
+				CHECK_OK(try_repair(view, true, false));
+				CHECK_UINT(nr_asked, 0);
+			}
+		}
+		blkdev_close(view);
+	}
+	CHECK(nr_done > 5);
+	CHECK(nr_refused > 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -479,6 +528,7 @@ int main(void)
 		TEST(repair__is_refused_where_two_files_claim_a_block),
 		TEST(repair__waits_for_what_the_intent_log_has),
 		TEST(repair__is_not_done_when_only_asked_for),
+		TEST(repair__of_a_forged_pool_is_done_once),
 		TEST(repair__can_crash_at_any_write),
 		TEST(repair__failed_write_leaves_the_pool_as_it_was),
 	};

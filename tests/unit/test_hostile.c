@@ -144,6 +144,7 @@ static void use_pool(struct rnd *r)
 		pool_sync(pool);
 	}
 	free(ids);
+	pool_scrub_start(pool, 0);
 	pool_close(pool);
 	alarm(0);
 }
