@@ -634,8 +634,11 @@ int dataset_load_all(struct pool *pool, struct store_error *error)
 					      &all[nr]);
 			nr += rc == 0;
 		}
-		key = key_next(&cur.key);
 		btree_release(&op, &cur);
+		key = key_next(&cur.key);
+		/* the largest key stays what it is */
+		if (key_compare(&key, &cur.key) == 0)
+			break;
 	}
 	op_end(&op);
 	if (rc == -ENOENT)

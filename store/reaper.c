@@ -242,7 +242,9 @@ int reaper_open(struct pool *pool)
 		rc = find_dead(pool, &op, &serial, &d);
 		if (rc == 0) {
 			nr++;
-			serial++;
+			/* the largest key has none behind it */
+			if (serial++ == OFFSET_MAX)
+				break;
 		}
 	}
 	op_end(&op);

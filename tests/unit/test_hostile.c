@@ -276,6 +276,61 @@ static void pool__with_a_node_from_the_future_is_refused(void **state)
 	blkdev_close(borrowed);
 }
 
+static void use_once(void)
+{
+	struct rnd r = {1};
+
+	use_pool(&r);
+}
+
+/* Whoever looks for what is behind it must not begin anew, or stay there. */
+static void pool__the_largest_key_is_the_last(void **state)
+{
+	struct superblock *sb = superblock();
+	struct key last = key_of(INO_MAX, UINT8_MAX, OFFSET_MAX);
+	const uint64_t leaf = POOL_SIZE / BLOCK_SIZE - 5, top = leaf - 1;
+	const struct node_ptr ptr = {le40_of(leaf), le40_of(1)};
+	const struct node_item children[] = {
+		{key_of(0, 0, 0), (const uint8_t *)&sb->root_tree.node,
+		 sizeof(ptr)},
+		{last, (const uint8_t *)&ptr, sizeof(ptr)},
+	};
+	uint8_t level = sb->root_tree.level;
+
+	(void)state;
+	CHECK_UINT(level, 0);
+	/* a leaf of its own, beside the one there is */
+	node_init(block(leaf), le64_get(sb->h.pool_id), leaf, 1, level, 0);
+	CHECK(node_insert(block(leaf), 0, &last, "x", 1));
+	node_seal(block(leaf));
+	node_init(block(top), le64_get(sb->h.pool_id), top, 1, level + 1, 0);
+	node_fill(block(top), children, ARRAY_SIZE(children));
+	node_seal(block(top));
+	sb->root_tree = (struct tree_ptr){
+		.node = {.blkno = le40_of(top), .txg = le40_of(1)},
+		.level = (uint8_t)(level + 1)};
+	seal_superblock(sb);
+	use_once();
+}
+
+static void reaper__the_largest_serial_is_the_last(void **state)
+{
+	const struct dead_item d = {.depth = 0};
+	struct superblock *sb = superblock();
+	struct key key = key_of(0, ITEM_DEAD, OFFSET_MAX);
+	const uint64_t blkno = POOL_SIZE / BLOCK_SIZE - 5;
+
+	(void)state;
+	/* a tree of its own, for there may be none */
+	node_init(block(blkno), le64_get(sb->h.pool_id), blkno, 1, 0, 0);
+	CHECK(node_insert(block(blkno), 0, &key, &d, sizeof(d)));
+	node_seal(block(blkno));
+	sb->space_tree = (struct tree_ptr){
+		.node = {.blkno = le40_of(blkno), .txg = le40_of(1)}};
+	seal_superblock(sb);
+	use_once();
+}
+
 /* Removing one of two such items would change the other behind its back. */
 static void node__items_that_overlap_are_malformed(void **state)
 {
@@ -307,6 +362,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(node__items_that_overlap_are_malformed),
 		TEST(pool__with_a_node_from_the_future_is_refused),
+		TEST(pool__the_largest_key_is_the_last),
+		TEST(reaper__the_largest_serial_is_the_last),
 		TEST(pool__survives_changed_nodes),
 		TEST(pool__survives_nodes_that_point_anywhere),
 		TEST(pool__survives_wrong_counts),
