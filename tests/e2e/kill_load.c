@@ -133,12 +133,12 @@ static void *ddl_run(void *arg)
 /* KILL_DDL starts from nothing. */
 static int ddl_begin(MYSQL *my, int fd)
 {
-	char a[16], b[16], sql[64];
+	char name[16], sql[64];
 	int rc = 0;
 
 	for (unsigned i = 0; i < KILL_DDL_TABLES && rc == 0; i++) {
-		kill_ddl_names(i, a, b);
-		snprintf(sql, sizeof(sql), "DROP TABLE IF EXISTS %s, %s", a, b);
+		kill_ddl_name(i, name);
+		snprintf(sql, sizeof(sql), "DROP TABLE IF EXISTS %s", name);
 		rc = kill_run(my, sql, sql);
 	}
 	if (rc == 0)

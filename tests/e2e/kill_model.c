@@ -79,51 +79,42 @@ enum {
 	DDL_CREATE,
 	DDL_FILL,
 	DDL_ALTER,
-	DDL_RENAME,
-	DDL_TRUNCATE,
 	DDL_DROP,
 	NR_DDL,
 };
 
-void kill_ddl_names(unsigned slot, char first[16], char second[16])
+void kill_ddl_name(unsigned slot, char name[16])
 {
-	snprintf(first, 16, "ddl_%u", slot % KILL_DDL_TABLES);
-	snprintf(second, 16, "moved_%u", slot % KILL_DDL_TABLES);
+	snprintf(name, 16, "ddl_%u", slot % KILL_DDL_TABLES);
 }
 
 void kill_ddl(uint32_t n, char sql[256])
 {
 	const unsigned slot = (n - 1) % KILL_DDL_TABLES;
-	char a[16], b[16];
+	char name[16];
 
-	kill_ddl_names(slot, a, b);
+	kill_ddl_name(slot, name);
 	switch ((n - 1) / KILL_DDL_TABLES % NR_DDL) {
 	case DDL_CREATE:
 		snprintf(sql, 256,
 			 "CREATE TABLE %s (id INT PRIMARY KEY,"
 			 " text VARCHAR(200) NOT NULL) ENGINE=InnoDB",
-			 a);
+			 name);
 		break;
 	case DDL_FILL:
 		snprintf(sql, 256,
 			 "INSERT INTO %s SELECT seq, REPEAT(MD5(seq), 6)"
 			 " FROM seq_1_to_%u",
-			 a, KILL_DDL_ROWS);
+			 name, KILL_DDL_ROWS);
 		break;
 	case DDL_ALTER:
 		snprintf(sql, 256,
 			 "ALTER TABLE %s ADD COLUMN more INT NOT NULL"
-			 " DEFAULT 7, FORCE",
-			 a);
-		break;
-	case DDL_RENAME:
-		snprintf(sql, 256, "RENAME TABLE %s TO %s", a, b);
-		break;
-	case DDL_TRUNCATE:
-		snprintf(sql, 256, "TRUNCATE TABLE %s", b);
+			 " DEFAULT 7, ALGORITHM=INSTANT",
+			 name);
 		break;
 	case DDL_DROP:
-		snprintf(sql, 256, "DROP TABLE %s", b);
+		snprintf(sql, 256, "DROP TABLE %s", name);
 		break;
 	}
 }
@@ -133,29 +124,10 @@ void kill_ddl_state(uint32_t n, unsigned slot, struct kill_table *table)
 	/* statements on this table so far */
 	const uint32_t done =
 		n > slot ? (n - slot - 1) / KILL_DDL_TABLES + 1 : 0;
-	char a[16], b[16];
 
 	memset(table, 0, sizeof(*table));
 	if (done % NR_DDL == 0)
 		return;
-	kill_ddl_names(slot, a, b);
-	table->columns = 2;
-	memcpy(table->name, a, sizeof(a));
-	switch (done % NR_DDL - 1) {
-	case DDL_CREATE:
-		break;
-	case DDL_RENAME:
-		memcpy(table->name, b, sizeof(b));
-		/* fall through */
-	case DDL_ALTER:
-		table->columns = 3;
-		/* fall through */
-	case DDL_FILL:
-		table->rows = KILL_DDL_ROWS;
-		break;
-	case DDL_TRUNCATE:
-		memcpy(table->name, b, sizeof(b));
-		table->columns = 3;
-		break;
-	}
+	table->columns = done % NR_DDL > DDL_ALTER ? 3 : 2;
+	table->rows = done % NR_DDL > DDL_FILL ? KILL_DDL_ROWS : 0;
 }

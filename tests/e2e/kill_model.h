@@ -10,9 +10,11 @@
  * follows from (w, n), so the tables' whole content follows from the counters:
  * what is lost, half done or wrong is seen whatever it is.
  *
- * One more writer, KILL_DDL, does DDL: statement n creates, fills, alters,
- * renames, truncates or drops one of a few tables, which then say how far it
- * came.
+ * One more writer, KILL_DDL, does DDL: statement n creates, fills, alters or
+ * drops one of a few tables, which then say how far it came.  Nothing that
+ * renames an .ibd: where a checkpoint comes between the rename and the end of
+ * its transaction, MariaDB 10.11 cannot undo it after a crash (the file keeps
+ * the new name, the dictionary has the old one), on any file system.
  *
  *   a (w, n, gen, text)   gen: the transaction that wrote the row last
  *   b (w, n, gen, sum)    sum: CRC32 of a's text
@@ -47,15 +49,15 @@ void kill_state(uint32_t w, uint32_t last, uint32_t *gens);
 
 /** What KILL_DDL's statements have left of one of its tables. */
 struct kill_table {
-	char name[16]; /* "": it is not there */
-	unsigned columns, rows;
+	unsigned columns; /* 0: it is not there */
+	unsigned rows;
 };
 
 /** Statement @n of KILL_DDL, 1 ... */
 void kill_ddl(uint32_t n, char sql[256]);
 /** KILL_DDL's table @slot after statement @n. */
 void kill_ddl_state(uint32_t n, unsigned slot, struct kill_table *table);
-/** Its names, whether it is there or not. */
-void kill_ddl_names(unsigned slot, char first[16], char second[16]);
+/** Its name, whether it is there or not. */
+void kill_ddl_name(unsigned slot, char name[16]);
 
 #endif
