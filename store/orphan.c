@@ -197,10 +197,10 @@ int orphan_finish_truncate(struct dataset *ds, uint64_t ino)
 static void work_soon(struct dataset *ds, uint64_t ino, op_body_fn *body)
 {
 	bool done = false;
+	int rc = orphan_work(ds, ino, body, ORPHAN_STEPS_INLINE, &done);
 
-	/* a failure leaves the orphan item: the next mount tries again */
-	if (orphan_work(ds, ino, body, ORPHAN_STEPS_INLINE, &done) == 0 &&
-	    !done)
+	/* what fails again leaves the orphan item: the next mount's */
+	if (rc ? rc != -ESTALE && rc != -EROFS : !done)
 		pool_want_purge(ds);
 }
 

@@ -402,6 +402,34 @@ pool__failed_flush_makes_it_read_only_and_every_later_fsync_fails(void **state)
 	CHECK_OK(file_fsync(fp.ds, ino));
 }
 
+/* A node that cannot be read once does not leave an unlinked file behind. */
+static void pool__a_purge_that_failed_is_tried_again(void **state)
+{
+	unsigned unlinked = 0;
+
+	(void)state;
+	for (uint64_t nth = 1; nth < 9; nth++) {
+		uint64_t ino = make_file(fp.ds, INO_ROOT, "f");
+		int rc;
+
+		for (uint64_t i = 0; i < 600; i++)
+			write_at(fp.ds, ino, i << 14, "x", 1);
+		file_pool_reopen(&fp, false);
+		blkdev_faulty_fail(fp.mem, BLKDEV_CALL_READ, nth, -EIO, false,
+				   false);
+		rc = file_unlink(fp.ds, INO_ROOT, "f", 1, NULL);
+		blkdev_faulty_fail(fp.mem, 0, 0, 0, false, false);
+		unlinked += rc == 0;
+		if (rc) {
+			CHECK_INT(rc, -EIO);
+			CHECK_OK(file_unlink(fp.ds, INO_ROOT, "f", 1, NULL));
+		}
+		CHECK_UINT(info_of(fp.ds).nr_inodes, 1);
+		CHECK_UINT(info_of(fp.ds).referenced, 0);
+	}
+	CHECK(unlinked > 0);
+}
+
 /* Until there is no space. */
 static uint64_t fill_up(uint64_t ino, uint64_t from)
 {
@@ -711,6 +739,7 @@ int main(void)
 			pool__failed_flush_makes_it_read_only_and_every_later_fsync_fails),
 		TEST_FAULTY(
 			pool__a_full_one_gets_its_space_back_without_a_reopen),
+		TEST_FAULTY(pool__a_purge_that_failed_is_tried_again),
 		TEST_FAULTY(pool__a_full_one_deletes_in_clones),
 		TEST_FAULTY(pool__a_full_one_refuses_and_stays_whole),
 		cmocka_unit_test_setup(
