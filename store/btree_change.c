@@ -226,6 +226,39 @@ static void add_sibling(struct op *op, struct btree *bt, struct btree_path *p,
 }
 
 /*
+ * Rewrite the owned node @n with one item more; returns the new node that
+ * took its upper part, or NULL when all fits.  @lowest, @first: out, the keys
+ * that the two start with.
+ * A function of its own: the array is large, and insert_at() recurses.
+ */
+static __attribute__((noinline)) struct node *
+rewrite(struct op *op, struct btree *bt, struct node *n, uint8_t level,
+	uint32_t slot, const struct node_item *item,
+	const struct key *first_key, struct key *lowest, struct key *first)
+{
+	struct item_array a;
+	struct node *right;
+	uint32_t s;
+
+	a.nr = 0;
+	array_add(&a, n->page, 0);
+	if (first_key)
+		a.item[0].key = *first_key;
+	array_insert(&a, slot, &item->key, item->value, item->len);
+	if (node_size_of(a.item, a.nr, level) <= NODE_CAPACITY) {
+		node_fill(n->page, a.item, a.nr);
+		return NULL;
+	}
+	s = split_point(&a, slot, level);
+	*lowest = a.item[0].key;
+	*first = a.item[s].key;
+	right = new_node(op, bt, level);
+	node_fill(right->page, a.item + s, a.nr - s);
+	node_fill(n->page, a.item, s);
+	return right;
+}
+
+/*
  * Insert into the owned node at @level of the path, splitting as needed.
  * @first_key: NULL, or the key that the first item has from now on
  */
@@ -234,29 +267,16 @@ static void insert_at(struct op *op, struct btree *bt, struct btree_path *p,
 		      const void *value, uint32_t len,
 		      const struct key *first_key)
 {
+	const struct node_item item = {*key, value, len};
 	struct node *n = p->node[level], *right;
-	struct item_array a;
 	struct key lowest, first;
-	uint32_t s;
 
 	if (!first_key && node_insert(n->page, slot, key, value, len))
 		return;
-	a.nr = 0;
-	array_add(&a, n->page, 0);
-	if (first_key)
-		a.item[0].key = *first_key;
-	array_insert(&a, slot, key, value, len);
-	if (node_size_of(a.item, a.nr, level) <= NODE_CAPACITY) {
-		node_fill(n->page, a.item, a.nr);
-		return;
-	}
-	s = split_point(&a, slot, level);
-	lowest = a.item[0].key;
-	first = a.item[s].key;
-	right = new_node(op, bt, level);
-	node_fill(right->page, a.item + s, a.nr - s);
-	node_fill(n->page, a.item, s);
-	add_sibling(op, bt, p, level, &lowest, &first, right);
+	right = rewrite(op, bt, n, level, slot, &item, first_key, &lowest,
+			&first);
+	if (right)
+		add_sibling(op, bt, p, level, &lowest, &first, right);
 }
 
 /* B3: an extent item that goes or changes drops its reference. */
@@ -358,9 +378,10 @@ static bool joins(const struct item_array *a, uint32_t middle)
 			0);
 }
 
-/* Merge the small owned node at @level with a sibling if that fits. */
-static bool merge(struct op *op, struct btree *bt, struct btree_path *p,
-		  uint8_t level)
+/* Merge the small owned node at @level with a sibling if that fits.  Not
+ * inline: the array is large, and who calls it recurses. */
+static __attribute__((noinline)) bool merge(struct op *op, struct btree *bt,
+					    struct btree_path *p, uint8_t level)
 {
 	struct node *n = p->node[level], *parent = p->node[level + 1];
 	uint32_t slot = p->slot[level + 1];
