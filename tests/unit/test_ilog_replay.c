@@ -477,6 +477,33 @@ static void replay__commits_when_budgets_are_full(void **state)
 	free(want.root);
 }
 
+/* With threads, which read ahead of it. */
+static void replay__that_is_read_ahead_of_comes_to_the_same(void **state)
+{
+	const struct pool_options options = {.cache_bytes = 1};
+	struct store_error error = {""};
+	struct state want, got;
+	struct blkdev *dev;
+	struct pool *pool;
+
+	(void)state;
+	change_many();
+	change_data(fp.ds, make_dir(fp.ds, INO_ROOT, "dir"));
+	crash();
+	commit();
+	want = state_of(fp.pool);
+	dev = blkdev_view_open(image, SIZE);
+	CHECK(scan_of(dev).nr_records > 1000);
+	CHECK_OK(pool_open_on(blkdev_borrow(dev), &options, &pool, &error));
+	got = state_of(pool);
+	same_state(&want, &got);
+	pool_abandon(pool);
+	check_clean(dev);
+	blkdev_close(dev);
+	free(want.root);
+	free(got.root);
+}
+
 /* A commit before each @commit_every-th op of a replay; 0: as ever. */
 static unsigned commit_every, nr_throttled;
 
@@ -890,6 +917,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		T(replay__is_as_if_there_had_been_no_crash),
 		T(replay__commits_when_budgets_are_full),
+		T(replay__that_is_read_ahead_of_comes_to_the_same),
 		T(replay__may_be_cut_anywhere),
 		T(log__ends_at_a_batch_that_is_torn),
 		T(log__that_goes_on_behind_a_gap_is_damaged),
