@@ -28,17 +28,18 @@ enum shape {
 	SUPERBLOCK_TORN, /* all but some sectors of superblocks */
 	LOG_FIRST,	 /* the log, and any of the others */
 	LOG_TORN,
-	NEWEST, /* the newer half */
-	HEADS,	/* first sectors only */
-	TAILS,	/* all but the first sectors */
-	SHORT,	/* all but the last sectors */
+	NEWEST,	  /* the newer half */
+	HEADS,	  /* first sectors only */
+	TAILS,	  /* all but the first sectors */
+	SHORT,	  /* all but the last sectors */
+	LOG_BODY, /* of the log first blocks, and some sectors behind them */
 	NR_SHAPES
 };
 
 enum kind { KIND_DATA, KIND_SUPERBLOCK, KIND_LOG };
 
 /* What happens to one write. */
-enum fate { LOST, THERE, TORN, HEAD, TAIL, CUT };
+enum fate { LOST, THERE, TORN, HEAD, TAIL, CUT, BODY };
 
 static enum kind kind_of(const struct image_base *base,
 			 const struct blkdev_event *e)
@@ -96,6 +97,8 @@ static enum fate fate_of(enum shape shape, enum kind kind, size_t i, size_t nr,
 		return TAIL;
 	case SHORT:
 		return CUT;
+	case LOG_BODY:
+		return kind == KIND_LOG ? BODY : any;
 	default:
 		return THERE;
 	}
@@ -113,6 +116,8 @@ static bool has_sector(enum fate fate, size_t s, size_t nr, struct rnd *rnd)
 		return s > 0;
 	case CUT:
 		return s + 1 < nr;
+	case BODY:
+		return s < SECTORS || rnd_one_in(rnd, 2);
 	default:
 		return fate == THERE;
 	}

@@ -63,7 +63,8 @@ void mutate_free_early(struct space_map *sm, uint64_t first, uint32_t nr)
 {
 	uint32_t count = 0;
 
-	if (space_map_get(sm, first, &count) || count != 1)
+	/* 0: it was claimed in this txg, and is not counted yet */
+	if (space_map_get(sm, first, &count) || count > 1)
 		return;
 	os_mutex_lock(&sm->lock);
 	if (freed_of != sm)

@@ -225,7 +225,8 @@ static void client_main(void *arg)
 
 	while (!enough(c)) {
 		c->w->step(&c->scene);
-		if (rnd_one_in(c->scene.rnd, 12))
+		/* a full pool commits when it needs to */
+		if (rnd_one_in(c->scene.rnd, c->w->full ? 100 : 12))
 			act_sync(c->scene.l);
 	}
 }

@@ -291,15 +291,16 @@ void attr_step(struct scene *s)
 /* -- full: what was freed is soon written again ----------------------------- */
 
 #define FULL_LEFT (UINT64_C(3) << 19)
+#define LARGE	  131072u /* one record is many blocks */
 
 void full_setup(struct scene *s)
 {
-	const uint32_t id = scene_dataset(s, "d", PAGE);
-	const uint32_t filler = scene_dataset(s, "filler", 131072);
+	const uint32_t id = scene_dataset(s, "d", LARGE);
+	const uint32_t filler = scene_dataset(s, "filler", LARGE);
 	struct pool_stat st;
 	uint64_t ino;
 
-	scene_file(s, id, 6 * PAGE);
+	scene_file(s, id, 3 * LARGE);
 	scene_file(s, id, 0);
 	ino = scene_file(s, filler, 0);
 	for (pool_stat(s->l->run.pool, &st); st.free > FULL_LEFT;
@@ -314,9 +315,9 @@ void full_step(struct scene *s)
 {
 	const uint32_t id = s->ds[0];
 
-	for (unsigned i = 0; i < 6; i++)
-		act_write(s->l, id, s->ino[0], rnd_below(s->rnd, 6) * PAGE,
-			  rnd_one_in(s->rnd, 3) ? 2 * PAGE : PAGE, ACT_RANDOM);
+	for (unsigned i = 0; i < 4; i++)
+		act_write(s->l, id, s->ino[0], rnd_below(s->rnd, 3) * LARGE,
+			  LARGE, ACT_RANDOM);
 	act_write(s->l, id, s->ino[1], rnd_below(s->rnd, 9000),
 		  rnd_between(s->rnd, 1, 4000), ACT_RANDOM);
 	if (rnd_one_in(s->rnd, 3))
