@@ -60,18 +60,21 @@ peak()
 # crash MAPS|BYTES ROUND
 crash()
 {
-	local what=$1 used start end max
+	local what=$1 used start end max i
 
-	python3 "$SOURCE/tests/bench/recover.py" "$what" "$MNT"/c[0-9]*/data &
-	LOAD_PID=$!
+	for ((i = 0; i < 4; i++)); do
+		python3 "$SOURCE/tests/bench/recover.py" "$what" \
+			"$MNT"/c[0-9]*/data 2>/dev/null &
+		LOAD_PID=$!
+	done
 	max=$(peak)
 	until_full "$max"
 	used=$(log_used)
 	kill -KILL "$(pgrep -f "dbsfs.*$DBS_POOL")"
-	wait "$LOAD_PID" 2>/dev/null || true
+	wait || true
 	echo 3 >/proc/sys/vm/drop_caches
 	start=$(bench_now_us)
-	"$DBS" mount "$DBS_POOL" "$MNT"
+	"$DBS" mount -o "$LAZY" "$DBS_POOL" "$MNT" 2>/dev/null
 	end=$(bench_now_us)
 	TIMES+=("$((end - start))")
 	host_say "$what: log $((used >> 20)) MiB (peak $((max >> 20))), mounted in $(bench_ms $((end - start))) ms"
@@ -79,7 +82,9 @@ crash()
 
 bench_begin recover
 "$DBS" pool create "$DBS_POOL" --size "$POOL_SIZE" --sparse >/dev/null
-host_mount "$DBS_POOL" "$MNT"
+# no commit but when the log asks for it
+LAZY=commit-interval=600000
+host_mount "$DBS_POOL" "$MNT" -o "$LAZY"
 "$DBS" create base >/dev/null
 python3 "$SOURCE/tests/bench/diverge.py" make \
 	"$(numfmt --from=iec "$DATA_SIZE")" "$MNT/base/data"
