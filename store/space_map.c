@@ -258,6 +258,9 @@ static void keep_spare(struct space_map *sm)
 		} else if (got < SPARE_BLOCKS) {
 			give_bits(sm, first, got);
 			sm->no_spare = true;
+		} else if (sm->nr_spare == SPARE_RUNS) {
+			/* take_run() drops the lock: others were here */
+			give_bits(sm, first, got);
 		} else {
 			sm->spare[sm->nr_spare++] = first;
 		}
