@@ -13,7 +13,8 @@
  *      failed write left on the device is unknown.
  *  D3  a flush that returned 0 made every write that had returned before the
  *      flush began durable.  A flush that failed proves nothing, then or
- *      later: callers never retry it into success.
+ *      later: callers never retry it into success, and a device on which it
+ *      may have lost something fails all later ones too.
  *  D4  all functions may be called from several threads at once.
  */
 #ifndef DBS_STORE_BLKDEV_H
