@@ -559,6 +559,19 @@ void ilog_commit_end(struct pool *pool, bool ok)
 	os_mutex_unlock(&l->lock);
 }
 
+void ilog_suspend(struct pool *pool)
+{
+	struct ilog *l = pool->ilog;
+
+	if (!l)
+		return;
+	os_mutex_lock(&l->lock);
+	while (l->busy)
+		os_cond_wait(&l->done, &l->lock);
+	l->active = false;
+	os_mutex_unlock(&l->lock);
+}
+
 void ilog_stat(struct pool *pool, struct ilog_stat *st)
 {
 	struct ilog *l = pool->ilog;

@@ -124,6 +124,12 @@ void ilog_commit_begin(struct pool *pool, uint64_t seq, struct superblock *sb);
  * ilog_commit_begin(). */
 void ilog_commit_end(struct pool *pool, bool ok);
 
+/**
+ * No batch until the next commit; who waits for a log record makes that
+ * commit.  For what a batch could name and no superblock knows yet.
+ */
+void ilog_suspend(struct pool *pool);
+
 struct ilog_stat {
 	uint64_t ring;	     /* bytes */
 	uint64_t used;	     /* of it, needed by replay */

@@ -610,6 +610,8 @@ int txg_grow(struct pool *pool, uint64_t nr_blocks)
 	os_mutex_unlock(&t->lock);
 	if (rc)
 		return rc;
+	/* the last superblock has no blocks beyond the old end */
+	ilog_suspend(pool);
 	rc = space_map_grow(pool->sm, nr_blocks, !pool->dev->is_file);
 	if (rc == 0)
 		rc = commit_once(pool, true);

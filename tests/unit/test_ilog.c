@@ -164,6 +164,21 @@ static void ilog__a_lost_log_record_is_made_durable_by_a_commit(void **state)
 	CHECK_UINT(stat_of().nr_batches, 0);
 }
 
+static void ilog__suspended_writes_no_batch_before_a_commit(void **state)
+{
+	uint64_t commits = fp.pool->nr_commits;
+
+	(void)state;
+	fill(0, 500, 'a');
+	ilog_suspend(fp.pool);
+	CHECK_OK(file_fsync(fp.ds, file));
+	CHECK_UINT(stat_of().nr_batches, 0);
+	CHECK_UINT(fp.pool->nr_commits, commits + 1);
+	fill(0, 500, 'b');
+	CHECK_OK(file_fsync(fp.ds, file));
+	CHECK_UINT(stat_of().nr_batches, 1);
+}
+
 static void ilog__commit_drops_what_was_not_written(void **state)
 {
 	(void)state;
@@ -223,6 +238,7 @@ int main(void)
 		ILOG_TEST(ilog__full_ring_makes_a_commit_instead),
 		ILOG_TEST(ilog__failed_flush_fails_every_fsync_after_it),
 		ILOG_TEST(ilog__a_lost_log_record_is_made_durable_by_a_commit),
+		ILOG_TEST(ilog__suspended_writes_no_batch_before_a_commit),
 		ILOG_TEST(ilog__commit_drops_what_was_not_written),
 		ILOG_TEST(ilog__threads_that_wait_share_batches),
 	};
