@@ -35,6 +35,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -54,6 +55,7 @@
 #define JOBS_MAX    64u
 #define SHOWN_MAX   5u	 /* violations printed of a workload */
 #define HANG_S	    300u /* no image takes that long */
+#define KEPT_BYTES  (256 << 20)
 
 struct settings {
 	uint64_t images, seed, jobs, writes, variants;
@@ -457,6 +459,9 @@ int main(int argc, char **argv)
 	}
 	if (!s.jobs || s.jobs > JOBS_MAX || s.variants > 63)
 		usage("out of range:", "--jobs or --variants");
+	/* what an image needs the next one needs too: four times as fast */
+	mallopt(M_MMAP_THRESHOLD, KEPT_BYTES / 8);
+	mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
 	if (!s.chosen)
 		s.chosen = (UINT64_C(1) << nr_workloads) - 1;
 	if (!s.all) {
