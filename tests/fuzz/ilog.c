@@ -47,7 +47,7 @@ void fuzz_one(const uint8_t *data, size_t len)
 	MUST(rc == 0 || *error.text);
 	MUST(!(scan.damaged || scan.newer) || *error.text);
 	if (how & 1)
-		fuzz_check(dev);
+		fuzz_check(dev, false);
 	pool = fuzz_open(dev, how & 2);
 	if (!pool)
 		return;
@@ -59,5 +59,5 @@ void fuzz_one(const uint8_t *data, size_t len)
 		return;
 	}
 	if (pool_close(pool) == 0 && (how & 16))
-		fuzz_check(dev);
+		fuzz_check(dev, false);
 }

@@ -40,7 +40,7 @@ void fuzz_one(const uint8_t *data, size_t len)
 		fuzz_change(&in);
 	fuzz_change_end();
 	if (!(how & 1))
-		fuzz_check(dev);
+		fuzz_check(dev, how & 32);
 	pool = how & 2 ? NULL : fuzz_open(dev, true);
 	if (pool) {
 		fuzz_walk(pool);
@@ -58,5 +58,5 @@ void fuzz_one(const uint8_t *data, size_t len)
 		return;
 	}
 	if (pool_close(pool) == 0 && (how & 8))
-		fuzz_check(dev);
+		fuzz_check(dev, how & 64);
 }

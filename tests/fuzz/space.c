@@ -162,5 +162,5 @@ void fuzz_one(const uint8_t *data, size_t len)
 		return;
 	fuzz_use(pool, &in, 12);
 	if (pool_close(pool) == 0 && in.left > 0)
-		fuzz_check(dev);
+		fuzz_check(dev, false);
 }

@@ -283,7 +283,7 @@ void fuzz_one(const uint8_t *data, size_t len)
 		pool_sync(pool);
 		pool_close(pool);
 		if (how & 4)
-			fuzz_check(dev);
+			fuzz_check(dev, false);
 	} else {
 		pool_abandon(pool);
 	}

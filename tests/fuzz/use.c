@@ -476,11 +476,21 @@ static void ignore_finding(void *arg, const char *text)
 	*(size_t *)arg += strlen(text);
 }
 
-void fuzz_check(struct blkdev *dev)
+static bool agree(void *arg, const struct check_repair *plan)
+{
+	(void)plan;
+	return *(size_t *)arg > 0;
+}
+
+void fuzz_check(struct blkdev *dev, bool repair)
 {
 	size_t sum = 0;
 	const struct check_options o = {
-		.data = true, .report = ignore_finding, .arg = &sum};
+		.data = true,
+		.report = ignore_finding,
+		.repair = repair ? agree : NULL,
+		.arg = &sum,
+	};
 	struct store_error error = {""};
 	struct check_result result;
 	int rc = check_run(dev, &o, &result, &error);

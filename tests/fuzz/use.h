@@ -14,7 +14,7 @@
 void fuzz_use(struct pool *pool, struct fuzz_input *in, unsigned max);
 /** List all datasets, snapshots and names; read everything. */
 void fuzz_walk(struct pool *pool);
-/** The offline check of what is on @dev. */
-void fuzz_check(struct blkdev *dev);
+/** The offline check of what is on @dev, or its repair. */
+void fuzz_check(struct blkdev *dev, bool repair);
 
 #endif
