@@ -6,6 +6,7 @@
  * cut them short, interrupt them or let them fail.
  */
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -27,7 +28,7 @@ static struct {
 	uint64_t calls;
 } broken;
 
-static char path[64];
+static char path[PATH_MAX];
 static struct blkdev *dev;
 
 /* What the call returns if not what the kernel says; true: that. */
@@ -140,13 +141,16 @@ static void no_log(enum log_level level, const char *text)
 static int setup(void **state)
 {
 	const char *tmp = getenv("TMPDIR");
+	int fd;
 
 	(void)state;
 	log_set_sink(no_log);
 	memset(&broken, 0, sizeof(broken));
-	snprintf(path, sizeof(path), "%.30s/dbs-transfer.XXXXXX",
+	snprintf(path, sizeof(path), "%.4000s/dbs-transfer.XXXXXX",
 		 tmp ? tmp : "/tmp");
-	close(mkstemp(path));
+	fd = mkstemp(path);
+	CHECK(fd >= 0);
+	close(fd);
 	CHECK_OK(truncate(path, SIZE));
 	CHECK_OK(blkdev_file_open(path, BLKDEV_BUFFERED, &dev, NULL));
 	return 0;
