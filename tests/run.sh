@@ -31,6 +31,10 @@ PACKAGES="clang git rsync sqlite3 attr acl xz-utils util-linux procps
 	python3 e2fsprogs"
 SHORT_OF_ASAN="--suite unit --suite model --suite crash --suite faults --suite fs --suite fuzz
 	--suite sim"
+# unit tests with several threads
+THREADED="test_blkdev test_charge test_compress test_diff test_file_race
+	test_file_threads test_ilog test_ilog_replay test_node_cache test_pool
+	test_scrub test_space_map test_txg"
 LOG_LINES=120
 
 PASSED=0 FAILED=0 SKIPPED=0
@@ -211,7 +215,9 @@ run_tsan()
 {
 	export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 	build tsan -Db_sanitize=thread -Db_lundef=false || return 0
-	tests tsan --suite unit --suite threads --timeout-multiplier 6
+	tests tsan --suite threads --timeout-multiplier 6
+	# shellcheck disable=SC2086 # a list of tests
+	tests tsan $THREADED --timeout-multiplier 6
 }
 
 # What a test left mounted or running; it is ended here, and counts as a failure.
