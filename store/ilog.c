@@ -235,10 +235,12 @@ static void take_records(struct ilog *l, struct batch *b)
 	while (!list_empty(&l->gathered)) {
 		struct ilog_record *r =
 			list_first(&l->gathered, struct ilog_record, link);
-		size_t len = sizeof(struct ilog_record_header) + r->len;
+		size_t len;
 
+		/* until then it is its op's */
 		if (!r->done || r->lost)
 			break;
+		len = sizeof(struct ilog_record_header) + r->len;
 		if (b->nr &&
 		    (r->group != b->group ||
 		     b->length + len > ILOG_BATCH_BYTES ||
