@@ -214,6 +214,8 @@ run_asan()
 run_tsan()
 {
 	export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+	# its threads read ahead in each; two minutes otherwise
+	export ILOG_REPLAY_CUTS=3 ILOG_REPLAY_MUTATIONS=30
 	build tsan -Db_sanitize=thread -Db_lundef=false || return 0
 	tests tsan --suite threads --timeout-multiplier 6
 	# shellcheck disable=SC2086 # a list of tests
