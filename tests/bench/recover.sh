@@ -31,12 +31,13 @@ done
 
 log_used() { "$DBS" pool info --json 2>/dev/null | jq .log_used_bytes; }
 
-# until_full PEAK: wait until the log is nearly as full as it ever was
+# until_full PEAK: wait until the log is nearly as full as it ever was, or long
 until_full()
 {
-	local used
+	local used end=$((SECONDS + 30))
 
 	while kill -0 "$LOAD_PID" 2>/dev/null; do
+		[ "$SECONDS" -lt "$end" ] || return 0
 		used=$(log_used)
 		[ "${used:-0}" -lt $(($1 * 9 / 10)) ] || return 0
 		sleep 0.02
