@@ -23,6 +23,7 @@
 struct ilog_prefetch {
 	struct pool *pool;
 	const struct ilog_chain *chain;
+	size_t nr_batches; /* whose payloads stay in memory throughout */
 	struct os_thread thread[THREADS];
 
 	struct os_mutex lock;
@@ -54,7 +55,7 @@ static bool next_record(struct ilog_prefetch *f, struct ilog_stored *r)
 				return true;
 			continue;
 		}
-		if (f->batch == c->nr || !c->batch[f->batch].payload)
+		if (f->batch == f->nr_batches)
 			return false;
 		f->p = c->batch[f->batch].payload;
 		f->end = f->p + c->batch[f->batch].length;
@@ -171,6 +172,9 @@ struct ilog_prefetch *ilog_prefetch_start(struct pool *pool,
 		return NULL;
 	f->pool = pool;
 	f->chain = chain;
+	/* replay reads the others again, and drops them, while we run */
+	while (f->nr_batches < chain->nr && chain->batch[f->nr_batches].payload)
+		f->nr_batches++;
 	os_mutex_init(&f->lock);
 	os_cond_init(&f->go);
 	/* with fewer threads it takes longer */
