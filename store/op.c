@@ -36,9 +36,13 @@ static int reserve_nodes(struct op *op, uint32_t nr)
 	}
 	rc = space_map_reserve_nodes(op->pool->sm, nr, space);
 	/* what was freed a moment ago comes back with the commit */
-	for (unsigned try = 0; rc == -ENOSPC && try < 2 && !at_once; try++) {
-		if (pool_wait_space(op->pool))
+	for (unsigned try = 0;
+	     rc == -ENOSPC && try < 2 && !(op->flags & OP_COMMITTER);) {
+		int more = pool_wait_space(op->pool);
+
+		if (more < 0)
 			break;
+		try += !more;
 		rc = space_map_reserve_nodes(op->pool->sm, nr, space);
 	}
 	if (rc)

@@ -261,7 +261,8 @@ void pool_worker_stop(struct pool *pool);
 void pool_worker_release(struct pool *pool);
 /** Wait until the worker has nothing to do. */
 void pool_worker_wait(struct pool *pool);
-/** A commit that may bring blocks back; -ENOSPC: none could. */
+/** A commit that may bring blocks back; 1: so may the next, as the reaper had
+ * work.  -ENOSPC: none could. */
 int pool_wait_space(void *pool);
 
 /* -- pool.c --------------------------------------------------------------- */

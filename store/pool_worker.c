@@ -224,13 +224,17 @@ int pool_wait_space(void *arg)
 {
 	struct pool *pool = arg;
 	struct space_map_stat st;
+	bool dead;
+	int rc;
 
 	space_map_stat(pool->sm, &st);
-	if (!txg_anything_open(pool) && st.nr_deferred == 0 &&
-	    __atomic_load_n(&pool->nr_dead, __ATOMIC_ACQUIRE) == 0)
+	dead = __atomic_load_n(&pool->nr_dead, __ATOMIC_ACQUIRE) > 0;
+	if (!txg_anything_open(pool) && st.nr_deferred == 0 && !dead)
 		return -ENOSPC;
 	scrub_make_room(pool);
-	return txg_commit(pool);
+	rc = txg_commit(pool);
+	/* what a commit reaps on a busy host may be little */
+	return rc ? rc : dead;
 }
 
 int pool_wait_reaped(struct pool *pool)

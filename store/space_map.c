@@ -280,10 +280,10 @@ static bool take_spare(struct space_map *sm, uint32_t nr, uint64_t *first)
 static int alloc(struct space_map *sm, uint32_t nr, bool use_reserve,
 		 uint64_t *first, uint32_t *got)
 {
-	int rc;
+	int rc, more;
 
 	dbs_assert(nr > 0 && nr <= SPACE_MAP_MAX_RUN);
-	for (unsigned try = 0;; try++) {
+	for (unsigned try = 0;;) {
 		uint64_t keep;
 
 		os_mutex_lock(&sm->lock);
@@ -311,9 +311,12 @@ static int alloc(struct space_map *sm, uint32_t nr, bool use_reserve,
 		}
 		os_mutex_unlock(&sm->lock);
 		/* what was freed a moment ago comes back with the commit */
-		if (rc != -ENOSPC || try >= 2 || !sm->wait_full ||
-		    sm->wait_full(sm->wait_arg))
+		if (rc != -ENOSPC || try >= 2 || !sm->wait_full)
 			return rc;
+		more = sm->wait_full(sm->wait_arg);
+		if (more < 0)
+			return rc;
+		try += !more;
 	}
 }
 

@@ -128,7 +128,8 @@ int space_map_open(struct blkdev *dev, uint64_t pool_id,
 void space_map_free(struct space_map *sm);
 /**
  * Called without locks when an allocation finds nothing: @wait commits what is
- * open, or returns nonzero when no commit could bring blocks back.
+ * open and returns 0, or 1 when a later commit brings back more; -errno: no
+ * commit could bring blocks back.
  */
 void space_map_on_full(struct space_map *sm, int (*wait)(void *arg), void *arg);
 

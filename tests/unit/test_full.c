@@ -24,6 +24,20 @@ static struct rnd rnd;
 static unsigned serial; /* of names */
 static uint8_t noise[1u << 20];
 
+/* os_monotonic_ns(), by the linker's --wrap: time can be made to fly */
+uint64_t __real_os_monotonic_ns(void);
+uint64_t __wrap_os_monotonic_ns(void);
+static uint64_t hurry_ns; /* atomic: per call; 0: the real one */
+
+uint64_t __wrap_os_monotonic_ns(void)
+{
+	static uint64_t flown;
+	uint64_t step = __atomic_load_n(&hurry_ns, __ATOMIC_ACQUIRE);
+
+	return __real_os_monotonic_ns() +
+	       __atomic_add_fetch(&flown, step, __ATOMIC_ACQ_REL);
+}
+
 static int setup(void **state)
 {
 	struct dataset_properties p;
@@ -379,6 +393,36 @@ static void full__it_can_be_closed_and_opened(void **state)
 	each_way(must_reopen, 40 * MIB);
 }
 
+/* Each commit has the time to reap 16 nodes, of some hundred. */
+static void full__a_writer_waits_for_a_slow_reaper(void **state)
+{
+	struct dataset_properties p = info_of(fp.ds).properties;
+	struct dataset *other;
+	uint64_t ino;
+	uint32_t id;
+
+	(void)state;
+	CHECK_OK(dataset_create(fp.pool, "other", &p, &id));
+	CHECK_OK(dataset_open(fp.pool, "other", &other));
+	make_file(other, INO_ROOT, "kept");
+	for (unsigned i = 0; try_make(fp.ds, numbered("f", i), &ino); i++)
+		if (!must_fit(file_write(fp.ds, ino, 0, noise, 16384, 0)))
+			break;
+	CHECK_OK(pool_sync(fp.pool));
+	__atomic_store_n(&hurry_ns, UINT64_C(60) * 1000 * 1000,
+			 __ATOMIC_RELEASE);
+	CHECK_OK(dataset_destroy(fp.ds, 0));
+	dataset_put(fp.ds);
+	ino = find_name(other, INO_ROOT, "kept");
+	for (unsigned i = 0; i < 24; i++)
+		CHECK_OK(file_write(other, ino, i * MIB, noise, MIB, 0));
+	__atomic_store_n(&hurry_ns, 0, __ATOMIC_RELEASE);
+	dataset_put(other);
+	CHECK_OK(pool_wait_reaped(fp.pool));
+	CHECK_OK(dataset_create(fp.pool, FILE_POOL_DATASET, &p, &id));
+	CHECK_OK(dataset_open(fp.pool, FILE_POOL_DATASET, &fp.ds));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -390,6 +434,7 @@ int main(void)
 		TEST(full__everything_can_be_removed),
 		TEST(full__datasets_can_be_destroyed),
 		TEST(full__it_can_be_closed_and_opened),
+		TEST(full__a_writer_waits_for_a_slow_reaper),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
