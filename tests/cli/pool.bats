@@ -61,13 +61,20 @@ interrupted()
 {
 	local pid status=0
 
-	"$DBS" pool create "$POOL" --size 4G 2>"$T/said" &
-	pid=$!
-	until [ -s "$POOL" ] && grep -qs '^write_bytes: [^0]' "/proc/$pid/io"; do
-		kill -0 "$pid" || return 1
+	while :; do
+		"$DBS" pool create "$POOL" --size 4G 2>"$T/said" &
+		pid=$!
+		until [ -s "$POOL" ] &&
+			grep -qs '^write_bytes: [^0]' "/proc/$pid/io"; do
+			kill -0 "$pid" || break
+		done
+		kill -s "$1" "$pid"
+		status=0
+		wait "$pid" || status=$?
+		# on a busy host it may be done before it is hit
+		[ "$status" -eq 0 ] || break
+		rm "$POOL"
 	done
-	kill -s "$1" "$pid"
-	wait "$pid" || status=$?
 	[ "$status" -eq $((128 + $(kill -l "$1"))) ] || return 1
 	[ ! -e "$POOL" ] && grep -q 'interrupted.*removed' "$T/said"
 }
