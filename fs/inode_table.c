@@ -112,6 +112,13 @@ static void view_free(struct view *view)
 	free(view);
 }
 
+static void node_free(struct node *node)
+{
+	if (atomic_load(&node->held))
+		file_unhold(node->view->ds, node->ino);
+	free(node);
+}
+
 void inode_table_free(struct inode_table *table)
 {
 	struct view *view, *next_view;
@@ -126,7 +133,7 @@ void inode_table_free(struct inode_table *table)
 		     b++) {
 			for (node = shard->buckets[b]; node; node = next) {
 				next = node->next;
-				free(node);
+				node_free(node);
 			}
 		}
 		free(shard->buckets);
@@ -158,18 +165,27 @@ static enum node_kind kind_of_ino(uint64_t ino)
 	return NODE_FILE;
 }
 
+/* Where the node is, or the end of the chain that it would be in. */
+static struct node **node_find_locked(struct shard *shard, uint64_t hash,
+				      const struct view *view, uint64_t ino)
+{
+	struct node **at = &shard->buckets[hash & (shard->nr_buckets - 1)];
+
+	while (*at && ((*at)->view != view || (*at)->ino != ino))
+		at = &(*at)->next;
+	return at;
+}
+
 int node_lookup(struct inode_table *table, struct view *view, uint64_t ino,
 		struct node **out)
 {
 	uint64_t hash = node_hash(view, ino);
 	struct shard *shard = shard_of(table, hash);
-	struct node **bucket, *node;
+	struct node **at, *node;
 
 	pthread_mutex_lock(&shard->lock);
-	bucket = &shard->buckets[hash & (shard->nr_buckets - 1)];
-	for (node = *bucket; node; node = node->next)
-		if (node->view == view && node->ino == ino)
-			break;
+	at = node_find_locked(shard, hash, view, ino);
+	node = *at;
 	if (!node) {
 		node = calloc(1, sizeof(*node));
 		if (!node) {
@@ -179,8 +195,7 @@ int node_lookup(struct inode_table *table, struct view *view, uint64_t ino,
 		node->view = view;
 		node->ino = ino;
 		node->kind = kind_of_ino(ino);
-		node->next = *bucket;
-		*bucket = node;
+		*at = node;
 		atomic_fetch_add(&view->refs, 1);
 		if (++shard->nr_nodes > shard->nr_buckets)
 			shard_grow(shard);
@@ -189,6 +204,29 @@ int node_lookup(struct inode_table *table, struct view *view, uint64_t ino,
 	pthread_mutex_unlock(&shard->lock);
 	*out = node;
 	return 0;
+}
+
+int node_hold(struct inode_table *table, struct view *view, uint64_t ino)
+{
+	uint64_t hash = node_hash(view, ino);
+	struct shard *shard = shard_of(table, hash);
+	struct node *node;
+	int rc = 0;
+
+	pthread_mutex_lock(&shard->lock);
+	node = *node_find_locked(shard, hash, view, ino);
+	if (node)
+		node->nr_lookups++; /* keeps it while we are at it */
+	pthread_mutex_unlock(&shard->lock);
+	if (!node)
+		return 0; /* the kernel does not know it */
+	if (!atomic_load(&node->held)) {
+		rc = file_hold(view->ds, ino);
+		if (rc == 0 && atomic_exchange(&node->held, true))
+			file_unhold(view->ds, ino);
+	}
+	node_forget(table, node, 1);
+	return rc;
 }
 
 void node_forget(struct inode_table *table, struct node *node,
@@ -217,7 +255,7 @@ void node_forget(struct inode_table *table, struct node *node,
 	*at = node->next;
 	shard->nr_nodes--;
 	pthread_mutex_unlock(&shard->lock);
-	free(node);
+	node_free(node);
 	view_close(table, view);
 }
 
@@ -240,10 +278,9 @@ uint64_t node_find_id(struct inode_table *table, uint32_t id, uint64_t ino)
 	hash = node_hash(view, ino);
 	shard = shard_of(table, hash);
 	pthread_mutex_lock(&shard->lock);
-	node = shard->buckets[hash & (shard->nr_buckets - 1)];
-	for (; node; node = node->next)
-		if (node->view == view && node->ino == ino)
-			found = node_id(node);
+	node = *node_find_locked(shard, hash, view, ino);
+	if (node)
+		found = node_id(node);
 	pthread_mutex_unlock(&shard->lock);
 	view_close(table, view);
 	return found;

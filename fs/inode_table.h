@@ -20,6 +20,8 @@
  *  V2  between view_enter() and view_leave() no restore changes the dataset:
  *      view_pause() waits for those inside and keeps others out.
  *  V3  a view that was marked stale stays so; view_enter() gives -ESTALE.
+ *  V4  a node whose inode was to lose a name holds it (file_hold): the kernel
+ *      may come back to it until it forgets the node.
  */
 #ifndef DBS_FS_INODE_TABLE_H
 #define DBS_FS_INODE_TABLE_H
@@ -76,6 +78,7 @@ struct node {
 	/* atomic */
 	_Atomic uint32_t privs; /* see op_attr.c */
 	_Atomic uint32_t nr_open;
+	_Atomic bool held; /* V4 */
 	/* under the shard's lock */
 	uint64_t nr_lookups;
 	struct node *next;
@@ -97,6 +100,11 @@ struct node *node_of_id(struct inode_table *table, uint64_t id);
  */
 int node_lookup(struct inode_table *table, struct view *view, uint64_t ino,
 		struct node **node);
+/**
+ * A name of @ino is about to go; whoever calls is inside @view.  V4.
+ * Errors: as file_hold()
+ */
+int node_hold(struct inode_table *table, struct view *view, uint64_t ino);
 void node_forget(struct inode_table *table, struct node *node,
 		 uint64_t nr_lookups);
 /** Id of the node of (@id's newest view, @ino) if the kernel knows it, or 0. */

@@ -256,6 +256,23 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent,
 
 /* -- old names ------------------------------------------------------------ */
 
+/*
+ * The kernel may be about to open what @name means, and find it gone: for that
+ * it would tell the caller, instead of looking the name up again.  It keeps
+ * others away from the name meanwhile.
+ */
+static int hold_named(struct worker *w, const struct node *dir,
+		      const char *name)
+{
+	struct file_attr a;
+	int rc;
+
+	rc = file_lookup(dir->view->ds, dir->ino, name, strlen(name), &a);
+	if (rc)
+		return rc == -ENOENT ? 0 : rc;
+	return node_hold(fs_of(w)->table, dir->view, a.ino);
+}
+
 typedef int remove_fn(struct dataset *ds, uint64_t dir, const char *name,
 		      size_t len, uint64_t *ino);
 
@@ -268,7 +285,10 @@ static void take_away(fuse_req_t req, fuse_ino_t parent, const char *name,
 
 	rc = fs_name_is_reserved(dir, name) ? -EPERM : fs_enter(w, dir);
 	if (rc == 0) {
-		rc = fn(dir->view->ds, dir->ino, name, strlen(name), NULL);
+		rc = hold_named(w, dir, name);
+		if (rc == 0)
+			rc = fn(dir->view->ds, dir->ino, name, strlen(name),
+				NULL);
 		fs_leave(w);
 	}
 	fuse_reply_err(req, -rc);
@@ -314,9 +334,11 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 	if (rc == 0)
 		rc = fs_enter(w, from);
 	if (rc == 0) {
-		rc = file_rename(from->view->ds, from->ino, name, strlen(name),
-				 to->ino, new_name, strlen(new_name), flags,
-				 NULL);
+		rc = hold_named(w, to, new_name);
+		if (rc == 0)
+			rc = file_rename(from->view->ds, from->ino, name,
+					 strlen(name), to->ino, new_name,
+					 strlen(new_name), flags, NULL);
 		fs_leave(w);
 	}
 	fuse_reply_err(req, -rc);

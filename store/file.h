@@ -13,7 +13,8 @@
  *      of what it copies.
  *  F2  calls on a snapshot that would change it give -EROFS; on a destroyed
  *      or restored dataset's old handle -ESTALE.
- *  F3  an inode lives while a name or an open (file_open) holds it.
+ *  F3  an inode lives while a name, an open (file_open) or a hold (file_hold)
+ *      keeps it.
  *
  * Errors common to all: see pool.h; -ENOENT the inode is gone; -EROFS;
  * -EDQUOT; -EFBIG.
@@ -123,6 +124,13 @@ int file_readlink(struct dataset *ds, uint64_t ino, char *buf, size_t cap);
 int file_open(struct dataset *ds, uint64_t ino, bool for_writing);
 /** Never fails; what it sets free is purged in the background. */
 void file_close(struct dataset *ds, uint64_t ino, bool for_writing);
+
+/**
+ * Like an open, for somebody who may come back to the inode after it was
+ * unlinked; but nobody has it open, and nothing is refused because of it.
+ */
+int file_hold(struct dataset *ds, uint64_t ino);
+void file_unhold(struct dataset *ds, uint64_t ino);
 
 /* -- content -------------------------------------------------------------- */
 

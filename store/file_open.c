@@ -18,6 +18,7 @@ struct open_entry {
 	struct open_entry *next;
 	uint64_t ino;
 	uint32_t nr, nr_write;
+	uint32_t nr_held; /* file_hold() */
 };
 
 struct open_table {
@@ -25,7 +26,8 @@ struct open_table {
 	/* under lock */
 	struct open_entry **bucket;
 	size_t nr_buckets; /* a power of two */
-	uint32_t nr_inodes;
+	uint32_t nr_entries;
+	uint32_t nr_open;  /* inodes that are open */
 	uint32_t nr_write; /* inodes open for writing */
 };
 
@@ -122,33 +124,65 @@ struct open_entry *file_open_reserve(void)
 	return calloc(1, sizeof(struct open_entry));
 }
 
+/* The entry of @ino, made of *@spare where there is none. */
+static struct open_entry *entry_get_locked(struct open_table *t, uint64_t ino,
+					   struct open_entry **spare)
+{
+	struct open_entry **p = slot_of(t, ino), *e = *p;
+
+	if (e)
+		return e;
+	e = *spare;
+	*spare = NULL;
+	e->ino = ino;
+	e->next = NULL;
+	*p = e;
+	if (++t->nr_entries > t->nr_buckets)
+		table_grow(t);
+	return e;
+}
+
+/* True: it was the last that held the inode. */
+static bool entry_put_locked(struct open_table *t, struct open_entry **p)
+{
+	struct open_entry *e = *p;
+
+	if (e->nr || e->nr_held)
+		return false;
+	*p = e->next;
+	t->nr_entries--;
+	free(e);
+	return true;
+}
+
 void file_open_commit(struct dataset *ds, uint64_t ino, bool for_writing,
 		      struct open_entry **spare)
 {
 	struct open_table *t = ds->open;
-	struct open_entry **p, *e;
+	struct open_entry *e;
 
 	os_mutex_lock(&t->lock);
-	p = slot_of(t, ino);
-	e = *p;
-	if (!e) {
-		e = *spare;
-		*spare = NULL;
-		e->ino = ino;
-		e->next = NULL;
-		*p = e;
-		if (++t->nr_inodes > t->nr_buckets)
-			table_grow(t);
-	}
-	e->nr++;
+	e = entry_get_locked(t, ino, spare);
+	if (e->nr++ == 0)
+		t->nr_open++;
 	if (for_writing && e->nr_write++ == 0)
 		t->nr_write++;
 	os_mutex_unlock(&t->lock);
 }
 
+static void hold_commit(struct dataset *ds, uint64_t ino,
+			struct open_entry **spare)
+{
+	struct open_table *t = ds->open;
+
+	os_mutex_lock(&t->lock);
+	entry_get_locked(t, ino, spare)->nr_held++;
+	os_mutex_unlock(&t->lock);
+}
+
 struct open_arg {
 	uint64_t ino;
-	bool for_writing;
+	bool for_writing, hold;
 	struct open_entry *spare;
 };
 
@@ -165,21 +199,45 @@ static int open_body(struct op *op, struct dataset *ds, void *arg)
 		return -ENOENT;
 	if (a->for_writing && ds->snapshot)
 		return -EROFS;
-	file_open_commit(ds, a->ino, a->for_writing, &a->spare);
+	if (a->hold)
+		hold_commit(ds, a->ino, &a->spare);
+	else
+		file_open_commit(ds, a->ino, a->for_writing, &a->spare);
 	return 0;
+}
+
+static int open_or_hold(struct dataset *ds, struct open_arg *a)
+{
+	int rc;
+
+	a->spare = file_open_reserve();
+	if (!a->spare)
+		return -ENOMEM;
+	rc = op_read(ds, open_body, a);
+	free(a->spare);
+	return rc;
 }
 
 int file_open(struct dataset *ds, uint64_t ino, bool for_writing)
 {
 	struct open_arg a = {.ino = ino, .for_writing = for_writing};
-	int rc;
 
-	a.spare = file_open_reserve();
-	if (!a.spare)
-		return -ENOMEM;
-	rc = op_read(ds, open_body, &a);
-	free(a.spare);
-	return rc;
+	return open_or_hold(ds, &a);
+}
+
+int file_hold(struct dataset *ds, uint64_t ino)
+{
+	struct open_arg a = {.ino = ino, .hold = true};
+
+	return open_or_hold(ds, &a);
+}
+
+/* Nobody holds @ino any more: an unlinked one waited for this. */
+static void let_go(struct dataset *ds, uint64_t ino)
+{
+	if (!ds->snapshot &&
+	    __atomic_load_n(&ds->nr_orphans, __ATOMIC_RELAXED) > 0)
+		orphan_purge_soon(ds, ino);
 }
 
 void file_close(struct dataset *ds, uint64_t ino, bool for_writing)
@@ -194,17 +252,28 @@ void file_close(struct dataset *ds, uint64_t ino, bool for_writing)
 	dbs_assert(e && e->nr > 0 && (!for_writing || e->nr_write > 0));
 	if (for_writing && --e->nr_write == 0)
 		t->nr_write--;
-	last = --e->nr == 0;
-	if (last) {
-		*p = e->next;
-		t->nr_inodes--;
-		free(e);
-	}
+	if (--e->nr == 0)
+		t->nr_open--;
+	last = entry_put_locked(t, p);
 	os_mutex_unlock(&t->lock);
-	/* an unlinked inode waited for this */
-	if (last && !ds->snapshot &&
-	    __atomic_load_n(&ds->nr_orphans, __ATOMIC_RELAXED) > 0)
-		orphan_purge_soon(ds, ino);
+	if (last)
+		let_go(ds, ino);
+}
+
+void file_unhold(struct dataset *ds, uint64_t ino)
+{
+	struct open_table *t = ds->open;
+	struct open_entry **p;
+	bool last;
+
+	os_mutex_lock(&t->lock);
+	p = slot_of(t, ino);
+	dbs_assert(*p && (*p)->nr_held > 0);
+	(*p)->nr_held--;
+	last = entry_put_locked(t, p);
+	os_mutex_unlock(&t->lock);
+	if (last)
+		let_go(ds, ino);
 }
 
 void dataset_open_files(struct dataset *ds, uint32_t *nr, uint32_t *nr_write)
@@ -212,7 +281,7 @@ void dataset_open_files(struct dataset *ds, uint32_t *nr, uint32_t *nr_write)
 	struct open_table *t = ds->open;
 
 	os_mutex_lock(&t->lock);
-	*nr = t->nr_inodes;
+	*nr = t->nr_open;
 	*nr_write = t->nr_write;
 	os_mutex_unlock(&t->lock);
 }

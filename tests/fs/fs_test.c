@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static char answer[1 << 20];
 
@@ -27,10 +28,24 @@ const char *fs_mount(void)
 	return env("DBS_TEST_MOUNT");
 }
 
+bool fs_is_plain(void)
+{
+	return getenv("DBS_TEST_PLAIN") != NULL;
+}
+
+bool fs_long(void)
+{
+	const char *v = getenv("DBS_TEST_LONG");
+
+	return v && *v;
+}
+
 const char *fs_dataset(void)
 {
 	static char path[PATH_MAX];
 
+	if (fs_is_plain())
+		return env("DBS_TEST_PLAIN");
 	snprintf(path, sizeof(path), "%s/ds", fs_mount());
 	return path;
 }
@@ -192,18 +207,92 @@ bool fs_lists(const char *dir, const char *name)
 	return found;
 }
 
-int fs_as(uid_t uid, gid_t gid, int (*fn)(void))
+static int child_result(pid_t pid)
 {
-	pid_t pid = fork();
 	int status;
 
-	if (pid == 0) {
-		if (setgroups(0, NULL) || setgid(gid) || setuid(uid))
-			_exit(99);
-		_exit(fn());
-	}
 	CHECK(pid > 0);
 	CHECK_INT(waitpid(pid, &status, 0), pid);
 	CHECK(WIFEXITED(status));
 	return WEXITSTATUS(status);
+}
+
+int fs_as(uid_t uid, gid_t gid, int (*fn)(void))
+{
+	return fs_as_member(uid, gid, NULL, 0, fn);
+}
+
+int fs_as_member(uid_t uid, gid_t gid, const gid_t *groups, size_t nr,
+		 int (*fn)(void))
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (setgroups(nr, groups) || setgid(gid) || setuid(uid))
+			_exit(99);
+		_exit(fn());
+	}
+	return child_result(pid);
+}
+
+int fs_child(int (*fn)(void))
+{
+	pid_t pid;
+
+	if (geteuid() == 0)
+		return fs_as(FS_USER, FS_USER, fn);
+	pid = fork();
+	if (pid == 0)
+		_exit(fn());
+	return child_result(pid);
+}
+
+void fs_give(const char *name)
+{
+	if (geteuid() == 0)
+		CHECK_SYS(lchown(name, FS_USER, FS_USER));
+}
+
+struct stat fs_lstat(const char *name)
+{
+	struct stat st;
+
+	CHECK_SYS(lstat(name, &st));
+	return st;
+}
+
+int fs_time_cmp(struct timespec a, struct timespec b)
+{
+	if (a.tv_sec != b.tv_sec)
+		return a.tv_sec < b.tv_sec ? -1 : 1;
+	return (a.tv_nsec > b.tv_nsec) - (a.tv_nsec < b.tv_nsec);
+}
+
+void fs_tick(void)
+{
+	const struct timespec pause = {.tv_nsec = 1000 * 1000};
+	struct timespec before;
+	struct stat st;
+	int fd;
+
+	/* next to the test's directory, whose own times must not move */
+	fd = open("..", O_TMPFILE | O_RDWR, 0600);
+	CHECK(fd >= 0);
+	CHECK_SYS(fstat(fd, &st));
+	before = st.st_ctim;
+	do {
+		nanosleep(&pause, NULL);
+		CHECK_SYS(fchmod(fd, 0600));
+		CHECK_SYS(fstat(fd, &st));
+	} while (fs_time_cmp(st.st_ctim, before) <= 0);
+	close(fd);
+}
+
+void fs_must_errno(int err, const char *what, const char *file, int line)
+{
+	if (errno == err)
+		return;
+	fprintf(stderr, "got %s, want ", strerror(errno));
+	fprintf(stderr, "%s\n", strerror(err));
+	must_failed(what, file, line);
 }

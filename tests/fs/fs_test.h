@@ -25,6 +25,14 @@
 		CHECK_INT(errno, err);                                         \
 	} while (0)
 
+/** The same in a child process or thread. */
+#define MUST_ERRNO(expr, err)                                                  \
+	do {                                                                   \
+		errno = 0;                                                     \
+		MUST((expr) == -1);                                            \
+		fs_must_errno(err, #expr, __FILE__, __LINE__);                 \
+	} while (0)
+
 /** @expr, a system call, succeeds. */
 #define CHECK_SYS(expr) CHECK((expr) >= 0)
 
@@ -57,7 +65,40 @@ void fs_fill(void *buf, size_t len, unsigned seed);
 int fs_count(const char *dir);
 bool fs_lists(const char *dir, const char *name);
 
+/**
+ * Not a mounted pool but another file system: the same tests run on it to see
+ * what Linux does (conform.sh --plain).
+ */
+bool fs_is_plain(void);
+
+/** The long form of the tests is wanted (tests/run.sh --long). */
+bool fs_long(void);
+
+/** This test can only be done by root. */
+#define FS_ROOT_ONLY()                                                         \
+	do {                                                                   \
+		if (geteuid() != 0)                                            \
+			skip();                                                \
+	} while (0)
+
+/** Who fs_child() is when we are root. */
+#define FS_USER 65534
+
 /** Run @fn in a child as @uid, @gid without groups; returns its exit code. */
 int fs_as(uid_t uid, gid_t gid, int (*fn)(void));
+int fs_as_member(uid_t uid, gid_t gid, const gid_t *groups, size_t nr,
+		 int (*fn)(void));
+/** As an ordinary user: FS_USER, or whoever runs the test. */
+int fs_child(int (*fn)(void));
+/** Make @name that user's own. */
+void fs_give(const char *name);
+
+struct stat fs_lstat(const char *name);
+/** <0, 0, >0 */
+int fs_time_cmp(struct timespec a, struct timespec b);
+/** Wait until what changes from now on gets later times than what did. */
+void fs_tick(void);
+
+void fs_must_errno(int err, const char *what, const char *file, int line);
 
 #endif

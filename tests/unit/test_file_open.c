@@ -55,6 +55,36 @@ static void unlink__of_an_open_file_frees_it_at_the_last_close(void **state)
 	CHECK_UINT(fp.ds->nr_orphans, 0);
 }
 
+static void hold__keeps_an_unlinked_inode_and_is_no_open_file(void **state)
+{
+	uint64_t f = make_file(fp.ds, INO_ROOT, "f");
+	struct file_attr attr;
+	uint32_t nr, nr_write;
+
+	(void)state;
+	write_at(fp.ds, f, 0, bytes, sizeof(bytes));
+	CHECK_OK(file_hold(fp.ds, f));
+	CHECK_OK(file_hold(fp.ds, f));
+	CHECK_OK(file_unlink(fp.ds, INO_ROOT, "f", 1, NULL));
+	dataset_open_files(fp.ds, &nr, &nr_write);
+	CHECK_UINT(nr, 0);
+	read_is(fp.ds, f, 0, bytes, sizeof(bytes));
+	/* who comes back to it may open it */
+	CHECK_OK(file_open(fp.ds, f, true));
+	file_unhold(fp.ds, f);
+	file_unhold(fp.ds, f);
+	dataset_open_files(fp.ds, &nr, &nr_write);
+	CHECK_UINT(nr, 1);
+	read_is(fp.ds, f, 0, bytes, sizeof(bytes));
+	CHECK_OK(file_hold(fp.ds, f));
+	file_close(fp.ds, f, true);
+	CHECK_OK(file_getattr(fp.ds, f, &attr));
+	file_unhold(fp.ds, f);
+	CHECK_INT(file_getattr(fp.ds, f, &attr), -ENOENT);
+	CHECK_INT(file_hold(fp.ds, f), -ENOENT);
+	CHECK_UINT(info_of(fp.ds).referenced, 0);
+}
+
 static void unlink__an_orphan_of_a_crash_is_purged(void **state)
 {
 	uint64_t f = make_file(fp.ds, INO_ROOT, "f");
@@ -350,6 +380,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(unlink__of_an_open_file_frees_it_at_the_last_close),
+		T(hold__keeps_an_unlinked_inode_and_is_no_open_file),
 		T(unlink__an_orphan_of_a_crash_is_purged),
 		T(unlink__of_a_file_with_many_leaves_gives_all_back),
 		T(tmpfile__gets_a_name_or_goes_at_close),
