@@ -19,6 +19,8 @@ static const uint64_t known_seeds[] = {
 	44,
 	61,
 	199,
+	/* a flush that was under way when the pool was closed failed */
+	2427,
 };
 
 #endif
