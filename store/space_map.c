@@ -574,15 +574,12 @@ void space_map_zero_end(struct space_map *sm)
 
 /* ---- after the commit --------------------------------------------------- */
 
-/* counts kept in memory: 32 MiB, enough for 126 GiB of pool */
-#define COUNTS_KEPT 8192u
-
 static void thin_out_counts(struct space_map *sm)
 {
 	os_mutex_lock(&sm->lock);
 	os_mutex_lock(&sm->count_lock);
-	for (uint32_t r = 0; r < sm->nr_regions && sm->nr_counts > COUNTS_KEPT;
-	     r++) {
+	for (uint32_t r = 0;
+	     r < sm->nr_regions && sm->nr_counts > sm->counts_kept; r++) {
 		struct region *reg = sm->region[r];
 
 		if (!reg || !reg->counts || reg->dirty ||

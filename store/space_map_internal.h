@@ -43,6 +43,8 @@ struct freed_run {
 #define REGION_LOADING	  1u /* a thread is reading it */
 #define REGION_UNREADABLE 2u /* the device would not; left alone for a while */
 
+/* counts kept in memory: 32 MiB, enough for 126 GiB of pool */
+#define COUNTS_KEPT  8192u
 #define STASH_RUNS   4096u
 #define SPARE_RUNS   4u
 #define SPARE_BLOCKS RECORD_BLOCKS_MAX
@@ -53,6 +55,7 @@ struct space_map {
 	uint64_t pool_id;
 	int (*wait_full)(void *arg);
 	void *wait_arg;
+	uint32_t counts_kept; /* regions, after a commit (tests take fewer) */
 
 	/* under lock, the allocator's */
 	struct os_mutex lock;

@@ -155,6 +155,7 @@ int space_map_open(struct blkdev *dev, uint64_t pool_id,
 		goto out;
 	sm->dev = dev;
 	sm->pool_id = pool_id;
+	sm->counts_kept = COUNTS_KEPT;
 	os_mutex_init(&sm->lock);
 	os_mutex_init(&sm->count_lock);
 	os_cond_init(&sm->loaded);

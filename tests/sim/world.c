@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "store/pool_internal.h"
+#include "store/space_map_internal.h"
 #include "tests/lib/blkdev_view.h"
 #include "tests/lib/check.h"
 #include "tests/sim/sim.h"
@@ -24,6 +26,7 @@ static void make_plan(struct world *w, uint64_t seed)
 	p->nr_steps = (unsigned)rnd_between(&w->rnd, 10, 90);
 	p->cache_bytes = (size_t)1 << rnd_between(&w->rnd, 20, 24);
 	p->commit_ms = commit_ms[rnd_below(&w->rnd, 4)];
+	p->few_counts = seed % 2;
 	p->watched = rnd_one_in(&w->rnd, 3);
 	p->full = rnd_one_in(&w->rnd, 6);
 	w->start = w->starts[p->full];
@@ -115,6 +118,8 @@ static void open_pool(struct world *w, const struct sim_image *image,
 	rc = pool_open_on(blkdev_borrow(w->dev), &options, &w->pool, &error);
 	if (rc)
 		sim_fail("open: %d %s", rc, error.text);
+	if (w->plan.few_counts)
+		w->pool->sm->counts_kept = 1;
 	pool_stat(w->pool, &st);
 	if (st.read_only)
 		sim_fail("the pool opens read-only: %s", error.text);

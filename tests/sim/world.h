@@ -73,6 +73,7 @@ struct plan {
 	unsigned nr_clients, nr_lives, nr_steps;
 	size_t cache_bytes;
 	uint32_t commit_ms;
+	bool few_counts; /* a commit lets go of most of the space map's */
 	bool watched;
 	bool full; /* the pool has hardly any room */
 	bool verbose, trace;

@@ -248,6 +248,55 @@ static void space_map__counts_survive_a_reopen(void **state)
 		CHECK_UINT(count_at(first[i]), want[i]);
 }
 
+/* @count: of each block but the reserved ones. */
+static void counts_are(const uint8_t *count)
+{
+	for (uint64_t b = 0; b < NR_BLOCKS; b++)
+		if (b % REGION_BLOCKS >= region_reserved(b / REGION_BLOCKS))
+			CHECK_UINT(count_at(b), count[b]);
+}
+
+/* S1, S2: they are read again, and what is handed out does not depend on it. */
+static void space_map__counts_that_left_memory_come_back(void **state)
+{
+	uint8_t *count = calloc(1, NR_BLOCKS);
+	struct rnd r = {2};
+	uint64_t txg = 1, memory;
+
+	(void)state;
+	CHECK(count);
+	sm->counts_kept = 0;
+	for (unsigned i = 0; i < 4000; i++) {
+		uint64_t b = rnd_below(&r, NR_BLOCKS);
+		uint32_t got;
+
+		if (count[b] > 0 && rnd_one_in(&r, 2)) {
+			const bool last = space_map_dec(sm, NULL, NULL, b, 1);
+
+			CHECK_INT(last, --count[b] == 0);
+		} else if (count[b] > 0) {
+			space_map_inc(sm, NULL, NULL, b);
+			count[b]++;
+		} else if (space_map_alloc(sm, 1, &b, &got) == 0) {
+			CHECK_UINT(count[b], 0);
+			space_map_claim(sm, b, 1);
+			count[b] = 1;
+		}
+		if (i % 50 == 0)
+			commit(txg++);
+	}
+	/* one round ends what was in use, the next one takes it */
+	commit(txg++);
+	memory = stat_now().memory;
+	commit(txg++);
+	CHECK(stat_now().memory < memory);
+	CHECK_UINT(sm->nr_counts, 0);
+	counts_are(count);
+	reopen();
+	counts_are(count);
+	free(count);
+}
+
 static void space_map__blocks_of_a_damaged_tree_change_no_count(void **state)
 {
 	struct space_map_stat before = stat_now();
@@ -783,6 +832,7 @@ int main(void)
 		TEST(space_map__unclaimed_blocks_are_free_after_a_crash),
 		TEST(space_map__unalloc_gives_back_at_once),
 		TEST(space_map__a_runs_count_is_its_first_blocks),
+		TEST(space_map__counts_that_left_memory_come_back),
 		TEST(space_map__counts_survive_a_reopen),
 		TEST(space_map__blocks_of_a_damaged_tree_change_no_count),
 		TEST(space_map__a_run_over_the_end_stops_there),
