@@ -65,10 +65,8 @@ void dirty_free(struct pool *pool, struct dirty_record *d);
 /** Write out the oldest records until one of @len bytes more fits (C3). */
 int dirty_make_room(struct dataset *ds, size_t len);
 
-/** Write out one record, or all of an inode, or what was there when called.
- * 0 also when there is none.  Errors: op_change()'s */
+/** Write out one record; 0 also when there is none.  Errors: op_change()'s */
 int dirty_flush_record(struct dataset *ds, uint64_t ino, uint64_t recno);
-int dirty_flush_inode(struct dataset *ds, uint64_t ino);
 
 /* -- ds->lock held ---------------------------------------------------------- */
 

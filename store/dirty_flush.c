@@ -217,7 +217,6 @@ out:
 
 /* The oldest record that is to be written out. */
 struct flush_pick {
-	uint64_t only_ino;  /* 0: of any inode */
 	uint64_t max_bytes; /* none while the cache holds no more than that, */
 	uint32_t max_nr;    /* in as many records */
 	bool filled;	    /* but filled ones always */
@@ -244,8 +243,7 @@ static int flush_pick_body(struct op *op, struct dataset *ds, void *arg)
 		const struct dirty_record *d =
 			container_of(l, const struct dirty_record, lru);
 
-		if (d->born > p->born_max || (enough && !d->filled) ||
-		    (p->only_ino && d->ino != p->only_ino))
+		if (d->born > p->born_max || (enough && !d->filled))
 			continue;
 		p->found = true;
 		p->is_filled = d->filled;
@@ -275,13 +273,6 @@ static int flush_picked(struct dataset *ds, struct flush_pick *p)
 int dirty_flush(struct dataset *ds)
 {
 	struct flush_pick p = {.max_bytes = 0};
-
-	return flush_picked(ds, &p);
-}
-
-int dirty_flush_inode(struct dataset *ds, uint64_t ino)
-{
-	struct flush_pick p = {.only_ino = ino};
 
 	return flush_picked(ds, &p);
 }

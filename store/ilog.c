@@ -165,11 +165,12 @@ bool ilog_needs_commit(struct pool *pool)
 
 /* ---- the ring -------------------------------------------------------------- */
 
-/* Do I/O on [@pos, @pos + @nr) of the ring, segment by segment. */
-static int ring_io(struct pool *pool, uint64_t pos, uint8_t *buf, uint32_t nr,
-		   bool write)
+/* Segment by segment. */
+int ilog_ring_write(struct pool *pool, uint64_t pos, const void *buf,
+		    uint32_t nr)
 {
 	const struct ilog *l = pool->ilog;
+	const uint8_t *p = buf;
 	int rc = 0;
 
 	dbs_assert(pos + nr <= l->nr_ring);
@@ -182,26 +183,12 @@ static int ring_io(struct pool *pool, uint64_t pos, uint8_t *buf, uint32_t nr,
 		}
 		n = MIN_OF(len - pos, (uint64_t)nr);
 		offset = (le64_get(l->segment[i].first) + pos) * BLOCK_SIZE;
-		rc = write ? blkdev_write(pool->dev, buf, n * BLOCK_SIZE,
-					  offset)
-			   : blkdev_read(pool->dev, buf, n * BLOCK_SIZE,
-					 offset);
-		buf += n * BLOCK_SIZE;
+		rc = blkdev_write(pool->dev, p, n * BLOCK_SIZE, offset);
+		p += n * BLOCK_SIZE;
 		nr -= (uint32_t)n;
 		pos = 0;
 	}
 	return rc;
-}
-
-int ilog_ring_read(struct pool *pool, uint64_t pos, void *buf, uint32_t nr)
-{
-	return ring_io(pool, pos, buf, nr, false);
-}
-
-int ilog_ring_write(struct pool *pool, uint64_t pos, const void *buf,
-		    uint32_t nr)
-{
-	return ring_io(pool, pos, (uint8_t *)(uintptr_t)buf, nr, true);
 }
 
 struct le64 ilog_stamp(const struct pool *pool, uint64_t epoch, uint64_t seq,

@@ -66,8 +66,6 @@ void ilog_record_begin(struct op *op);
 void ilog_record_end(struct op *op);
 /** The op ends, applied or not. */
 void ilog_record_free(struct op *op);
-/** The number of @op's log record, to wait for; 0: it has none. */
-uint64_t ilog_record_lsn(const struct op *op);
 
 /* -- parts: in the apply half, after what they say was done ---------------- */
 

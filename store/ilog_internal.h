@@ -72,8 +72,7 @@ struct ilog {
 	size_t buf_len;
 };
 
-/** Read or write @nr blocks of the ring at @pos, which do not wrap. */
-int ilog_ring_read(struct pool *pool, uint64_t pos, void *buf, uint32_t nr);
+/** Write @nr blocks of the ring at @pos, which do not wrap. */
 int ilog_ring_write(struct pool *pool, uint64_t pos, const void *buf,
 		    uint32_t nr);
 /** The stamp of a batch (docs/on-disk-format.md). */

@@ -43,11 +43,6 @@ void ilog_record_free(struct op *op)
 	op->record = NULL;
 }
 
-uint64_t ilog_record_lsn(const struct op *op)
-{
-	return op->lsn;
-}
-
 /* Room for @len bytes at the record's end, or NULL: the record is lost. */
 static uint8_t *extend(struct ilog_record *r, size_t len)
 {

@@ -44,18 +44,16 @@ struct ilog_scan {
 
 /**
  * Read the ring; changes nothing.
+ * @sb:    the device's newest superblock
  * @error: out, a sentence when damaged or newer
  * Errors: -EIO; -ENOMEM.  Damage is not an error but said in @scan.
  * Cost:   reads the ring once
  */
-int ilog_scan(struct pool *pool, struct ilog_scan *scan,
-	      struct store_error *error);
-/** The same where no pool is open: @sb is the device's newest superblock. */
 int ilog_scan_device(struct blkdev *dev, const struct superblock *sb,
 		     struct ilog_scan *scan, struct store_error *error);
 
 /**
- * Replay all that ilog_scan() finds and commit it.  The pool has no threads
+ * Replay all that ilog_scan_device() finds and commit it.  The pool has no threads
  * yet, and its datasets are loaded.
  *
  * Errors: -EUCLEAN the log is damaged, or a newer superblock is lost: nothing

@@ -581,9 +581,3 @@ int ilog_scan_device(struct blkdev *dev, const struct superblock *sb,
 	ilog_chain_release(&c);
 	return rc;
 }
-
-int ilog_scan(struct pool *pool, struct ilog_scan *scan,
-	      struct store_error *error)
-{
-	return ilog_scan_device(pool->dev, pool->sb, scan, error);
-}
