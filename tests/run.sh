@@ -3,7 +3,7 @@
 #
 # run.sh - build dbs in every way and run all its tests
 #
-#   sudo tests/run.sh [--long] [--sanitize]
+#   sudo tests/run.sh [--long] [--sanitize | --coverage]
 #
 # Installs the packages that are missing (as root on Debian 12 or Ubuntu
 # 24.04; else it says which), then builds and tests in folders of its own:
@@ -17,6 +17,8 @@
 #             the model under ASan and UBSan, 500,000 crash images, 1,000
 #             clones made and destroyed on a mount, and 500 kills under load
 # --sanitize  only 'asan' and 'tsan'
+# --coverage  only a build that counts which lines of store/ run, and all its
+#             tests; writes docs/coverage.md (needs gcovr)
 #
 # The last line is 'N passed, N failed[, N skipped]'; exits 0 when none
 # failed, 1 when some did, 2 when it could not run.  Tests that need root or
@@ -42,7 +44,7 @@ BAD=()  # names of what failed
 
 usage()
 {
-	sed -n '5,24s/^# \{0,1\}//p' "$0"
+	sed -n '5,26s/^# \{0,1\}//p' "$0"
 	exit "$1"
 }
 
@@ -222,6 +224,33 @@ run_tsan()
 	tests tsan $THREADED --timeout-multiplier 6
 }
 
+# Threads must not lose each other's counts.  mutate.h defines its functions
+# twice, which gcovr 5.2 takes for a contradiction: not the mutated build.
+run_coverage()
+{
+	local commit json=$HOST_TMP/coverage.json
+
+	build coverage -Db_coverage=true -Doptimization=0 \
+		-Dc_args=-fprofile-update=atomic || return 0
+	tests coverage --no-suite lint --timeout-multiplier 4
+	commit=$(git -C "$SOURCE" describe --always --dirty) || commit=unknown
+	(
+		cd "$SOURCE" &&
+			gcovr --root . --filter store/ --json "$json" \
+				--exclude-directories '.*crash-mutated.*' \
+				"$HOST_TMP/coverage" >&2 &&
+			python3 tests/coverage.py "$json" "$commit" \
+				>"$json.md" &&
+			cat "$json.md" >docs/coverage.md
+	) 2>"$HOST_TMP/coverage.log" || {
+		tail -n 20 "$HOST_TMP/coverage.log"
+		count FAIL coverage/table
+		return 0
+	}
+	count OK coverage/table
+	sed -n 's|^figure: |coverage: |p' "$HOST_TMP/coverage.log"
+}
+
 # What a test left mounted or running; it is ended here, and counts as a failure.
 leftovers()
 {
@@ -259,11 +288,12 @@ run_long()
 		one kill-long "$SOURCE/tests/e2e/kill.sh" --long
 }
 
-LONG=no ONLY_SANITIZE=no
+LONG=no ONLY=
 while [ $# -gt 0 ]; do
 	case $1 in
 	--long) LONG=yes ;;
-	--sanitize) ONLY_SANITIZE=yes ;;
+	--sanitize) ONLY=sanitize ;;
+	--coverage) ONLY=coverage PACKAGES+=" gcovr" ;;
 	-h | --help) usage 0 ;;
 	*) usage 2 >&2 ;;
 	esac
@@ -274,15 +304,20 @@ host_begin dbs-tests
 export TMPDIR=$HOST_TMP/tmp
 mkdir -m 1777 "$TMPDIR"
 install_packages
-if [ "$ONLY_SANITIZE" = no ]; then
+if [ "$ONLY" = coverage ]; then
+	run_coverage
+fi
+if [ -z "$ONLY" ]; then
 	run_gcc
 	[ "$LONG" = no ] || run_long
 	rm -rf "${HOST_TMP:?}/gcc"
 	run_warnings
 fi
-run_asan
-rm -rf "${HOST_TMP:?}/asan"
-run_tsan
+if [ "$ONLY" != coverage ]; then
+	run_asan
+	rm -rf "${HOST_TMP:?}/asan"
+	run_tsan
+fi
 
 leftovers
 
