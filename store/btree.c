@@ -40,6 +40,7 @@ struct node *btree_node(struct op *op, uint64_t blkno, uint64_t txg,
 		op->miss_blkno = blkno;
 		op->miss_txg = txg;
 		op->miss_level = level;
+		op->miss_optional = false;
 	}
 	return n;
 }

@@ -623,8 +623,13 @@ int check_dataset(struct check *c, const struct check_dataset *d)
 		rc = check_files(f);
 		rc = fs_report(f, rc);
 	}
-	if (rc == 0 && !f->t.bad)
-		check_counters(c, d, &f->t);
+	if (rc == 0 && !f->t.bad) {
+		struct tree_totals charged = f->t;
+
+		rc = check_charge(c, d, &charged);
+		if (rc == 0)
+			check_counters(c, d, &charged);
+	}
 	c->result->nr_inodes += f->t.nr_inodes;
 	if (rc == 0 && root && !t) {
 		f->t.root = root;

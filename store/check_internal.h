@@ -210,6 +210,13 @@ int check_init(struct check *c);
 void check_release(struct check *c);
 int check_walk_all(struct check *c, bool live_only);
 
+/* -- check_charge.c -------------------------------------------------------- */
+
+/** Where @d has kin, put what it is charged for into @t, of its tree, whose
+ * nodes were met; fresh_after: UINT64_MAX if not all could be read. */
+int check_charge(struct check *c, const struct check_dataset *d,
+		 struct tree_totals *t);
+
 /* -- check_fs.c: a dataset's files ---------------------------------------- */
 
 int check_dataset(struct check *c, const struct check_dataset *d);

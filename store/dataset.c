@@ -6,7 +6,7 @@
  * Charged bytes (what a quota counts) of a dataset are its head's fresh
  * blocks, born after the snapshot its lineage passed last, and those that
  * were fresh in each of its snapshots when they were made: every block counts
- * once, where it is first seen.
+ * once, where it is first seen (dataset_charge.c).
  */
 #include "store/dataset.h"
 
@@ -190,6 +190,7 @@ void dataset_put(struct dataset *ds)
 		return;
 	file_state_free(ds);
 	os_rwlock_release(&ds->lock);
+	free(ds->kin);
 	free(ds);
 }
 
@@ -596,6 +597,24 @@ static int may_insert(struct pool *pool, struct dataset *ds)
 	return 0;
 }
 
+/* Of each dataset that has some. */
+static int find_all_kin(struct pool *pool)
+{
+	for (uint32_t b = 0; b < DATASET_BUCKETS; b++)
+		for (struct dataset *ds = pool->by_name[b]; ds;
+		     ds = ds->next_by_name) {
+			struct dataset **room;
+
+			if (ds->nr_snapshots == 0)
+				continue;
+			room = calloc(ds->nr_snapshots, sizeof(*room));
+			if (!room)
+				return -ENOMEM;
+			dataset_find_kin(ds, room);
+		}
+	return 0;
+}
+
 int dataset_load_all(struct pool *pool, struct store_error *error)
 {
 	struct key key = key_of(0, 0, 0);
@@ -654,6 +673,8 @@ int dataset_load_all(struct pool *pool, struct store_error *error)
 			dataset_put(all[i]);
 	}
 	free(all);
+	if (rc == 0)
+		rc = find_all_kin(pool);
 	if (rc)
 		store_error_set(error, "the pool is damaged: its list of "
 				       "datasets cannot be read");

@@ -170,6 +170,7 @@ static void freeze(struct op *op, struct dataset *ds, struct dataset *snap,
 	ds->flags &= (uint32_t)~DATASET_RECOUNT;
 	ds->previous = snap->id;
 	ds->fresh = 0;
+	dataset_forget_kin(ds);
 	ds->lineage++;
 	dataset_get(snap);
 	dataset_insert(snap);
@@ -468,6 +469,7 @@ static int restore_body(struct op *op, void *arg)
 	ds->previous = snap->parent == ds->id ? snap->id : 0;
 	ds->previous_txg = pool_sealed(op->pool, sealed);
 	ds->fresh = 0;
+	dataset_forget_kin(ds);
 	ds->lineage++;
 	__atomic_add_fetch(&ds->generation, 1, __ATOMIC_ACQ_REL);
 	share(op, ds, sealed);
@@ -601,16 +603,20 @@ static int hold_body(struct op *op, void *arg)
 	int rc;
 
 	os_rwlock_wrlock(&ds->lock);
-	rc = dataset_generation(ds) == UINT64_MAX ? -ESTALE : op_ready(op);
+	rc = dataset_generation(ds) == UINT64_MAX ? -ESTALE : 0;
+	if (rc == 0 && a->count)
+		rc = dataset_copy_kin(ds, a->count);
+	if (rc == 0)
+		rc = op_ready(op);
 	if (rc == 0) {
 		if (!ds->snapshot)
 			dirty_seal(op, ds);
 		*a->root = ds->tree.root;
-		if (a->count)
-			*a->count = (struct dataset_count){
-				.fresh = ds->fresh,
-				.previous_txg = ds->previous_txg,
-				.lineage = ds->lineage};
+		if (a->count) {
+			a->count->fresh = ds->fresh;
+			a->count->previous_txg = ds->previous_txg;
+			a->count->lineage = ds->lineage;
+		}
 		/* what is held must not be changed in place */
 		ds->tree.shared_txg = txg_seal_births(op);
 	}

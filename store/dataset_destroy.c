@@ -4,8 +4,9 @@
  * one op; the reaper does the rest.
  *
  * When a snapshot goes, those whose lineage passed it pass the one before.
- * What was fresh in it and still is in them becomes fresh in them: marked by
- * DATASET_RECOUNT and worked out in the background (dataset_charge.c).
+ * What was fresh in it and still is in them becomes fresh in them, and in
+ * those that had it for kin: marked by DATASET_RECOUNT and worked out in the
+ * background (dataset_charge.c).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,6 +24,8 @@ struct destroy_arg {
 	/* whose fresh blocks must be counted again */
 	struct dataset **recount;
 	size_t nr_recount, cap_recount;
+	/* NULL, or the head among them, and room for its kin */
+	struct dataset *head, **kin;
 	/* all of both, by id, locked when the log record gets its place */
 	struct dataset **locked;
 	size_t nr_locked;
@@ -110,6 +113,12 @@ static int recount_add(struct destroy_arg *a, struct dataset *ds)
 	return 0;
 }
 
+/* Does @ds go on from the snapshot @gone, or have it for kin? */
+static bool is_heir(const struct dataset *ds, const struct dataset *gone)
+{
+	return ds->previous == gone->id || dataset_is_kin(ds, gone);
+}
+
 /* Who is behind the snapshot that goes: heads and snapshots of its dataset. */
 static int find_heirs(struct op *op, struct destroy_arg *a)
 {
@@ -117,12 +126,20 @@ static int find_heirs(struct op *op, struct destroy_arg *a)
 	int rc = 0;
 
 	a->nr_recount = 0;
+	a->head = NULL;
 	if (!gone->snapshot)
 		return 0;
 	ds = dataset_find_id(op->pool, gone->parent);
 	if (!ds)
 		return 0;
-	if (ds->previous == gone->id) {
+	if (is_heir(ds, gone)) {
+		struct dataset **room =
+			reallocarray(a->kin, ds->nr_snapshots, sizeof(*room));
+
+		if (!room)
+			return -ENOMEM;
+		a->kin = room;
+		a->head = ds;
 		rc = recount_add(a, ds);
 		rc = rc ? rc : dataset_touch(op, ds);
 	}
@@ -130,7 +147,7 @@ static int find_heirs(struct op *op, struct destroy_arg *a)
 	     l != &ds->snapshots && rc == 0; l = l->next) {
 		struct dataset *s = container_of(l, struct dataset, sibling);
 
-		if (s->previous != gone->id)
+		if (s == gone || !is_heir(s, gone))
 			continue;
 		rc = recount_add(a, s);
 		rc = rc ? rc : dataset_touch(op, s);
@@ -178,8 +195,10 @@ static void destroy(struct op *op, struct destroy_arg *a)
 	for (size_t i = 0; i < a->nr_recount; i++) {
 		struct dataset *heir = a->recount[i];
 
-		heir->previous = a->ds->previous;
-		heir->previous_txg = a->ds->previous_txg;
+		if (heir->previous == a->ds->id) {
+			heir->previous = a->ds->previous;
+			heir->previous_txg = a->ds->previous_txg;
+		}
 		heir->lineage++;
 		heir->flags |= DATASET_RECOUNT;
 		dataset_get(heir);
@@ -194,7 +213,12 @@ static void destroy(struct op *op, struct destroy_arg *a)
 		op_note_kill(op, &ds->tree.root);
 		ds->tree.root = (struct tree_root){0};
 		__atomic_store_n(&ds->generation, UINT64_MAX, __ATOMIC_RELEASE);
+		dataset_forget_kin(ds);
 		dataset_remove(ds);
+	}
+	if (a->head) {
+		dataset_find_kin(a->head, a->kin);
+		a->kin = NULL;
 	}
 }
 
@@ -236,6 +260,7 @@ int dataset_destroy(struct dataset *ds, unsigned flags)
 	/* its blocks are wanted back */
 	if (rc == 0 && !ds->pool->options.no_background && !ds->pool->replay.on)
 		txg_kick(ds->pool);
+	free(a.kin);
 	free(a.locked);
 	free(a.recount);
 	free(a.list);

@@ -14,6 +14,7 @@
 #include "store/util.h"
 
 struct dirty_cache;
+struct extent;
 struct open_table;
 
 struct dataset {
@@ -33,13 +34,16 @@ struct dataset {
 	uint64_t next_ino;
 	uint64_t referenced; /* blocks */
 	uint64_t logical;    /* bytes */
-	int64_t fresh;	     /* blocks born after previous_txg */
+	int64_t fresh;	     /* blocks charged here: see dataset_charge.c */
 	uint64_t nr_inodes;
 	uint64_t nr_orphans;
 	uint64_t previous_txg;
-	uint64_t lineage;  /* raised when previous_txg or fresh is set */
-	uint32_t previous; /* snapshot id */
-	uint32_t flags;	   /* DATASET_* */
+	uint64_t lineage;     /* raised when previous_txg or fresh is set */
+	uint32_t previous;    /* snapshot id */
+	uint32_t flags;	      /* DATASET_* */
+	struct dataset **kin; /* a head's (dataset_charge.c) */
+	uint32_t nr_kin;
+	uint64_t kin_txg; /* none of them holds anything younger */
 	struct dataset_properties properties;
 	bool dirty; /* in the open group's list */
 	struct list dirty_link;
@@ -69,6 +73,16 @@ void dataset_mark_dirty(struct op *op, struct dataset *ds);
 int dataset_may_change(const struct dataset *ds);
 /** Would @nr_blocks more exceed the quota?  -EDQUOT or 0. */
 int dataset_check_quota(const struct dataset *ds, uint64_t nr_blocks);
+
+/**
+ * Is @ds charged for what it has at @key, or an older snapshot beside it?
+ * @charge: out, CHARGE_*; in the apply half CHARGE_UNSURE instead of -EAGAIN
+ */
+int dataset_charge_of(struct op *op, const struct dataset *ds,
+		      const struct key *key, const struct extent *e,
+		      uint8_t *charge);
+/** Something CHARGE_UNSURE goes: apply half, lock held for writing. */
+void dataset_charge_unsure(struct dataset *ds);
 
 /**
  * Hold @ds's present root so that its nodes and records stay readable while

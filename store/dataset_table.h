@@ -27,12 +27,31 @@ void dataset_name_remove(struct dataset *ds);
 int dataset_change_root(struct pool *pool, uint32_t nr_puts, unsigned flags,
 			int (*body)(struct op *op, void *arg), void *arg);
 
+/* A snapshot that may hold what is fresh in another. */
+struct dataset_kin {
+	struct tree_root root;
+	uint64_t previous_txg, created_txg;
+};
+
 /* Fields of one moment. */
 struct dataset_count {
 	int64_t fresh;
 	uint64_t previous_txg;
 	uint64_t lineage;
+	struct dataset_kin *kin; /* malloc'd */
+	size_t nr_kin;
 };
+
+/** May snapshot @q be charged for what @ds holds too?  (dataset_charge.c) */
+bool dataset_is_kin(const struct dataset *ds, const struct dataset *q);
+/** Look for head @ds's kin again, its lock held for writing.
+ * @room: malloc'd, for all of its snapshots; becomes @ds's */
+void dataset_find_kin(struct dataset *ds, struct dataset **room);
+/** Its kin are charged for nothing that it has from now on. */
+void dataset_forget_kin(struct dataset *ds);
+/** The kin of @ds as they are now, of a head or a snapshot.  -ENOMEM */
+int dataset_copy_kin(const struct dataset *ds, struct dataset_count *count);
+
 /** dataset_hold_root(), and @count (may be NULL) at the same moment. */
 int dataset_hold_counted(struct dataset *ds, struct tree_root *root,
 			 struct dataset_count *count);

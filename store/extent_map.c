@@ -18,7 +18,9 @@ int extent_get(struct op *op, const struct dataset *ds,
 	if (rc)
 		return rc;
 	rc = extent_load((const uint8_t *)&item, len, inode->record_shift, e);
-	return rc ? inode_damaged(ds, inode->ino, "extent") : 0;
+	if (rc)
+		return inode_damaged(ds, inode->ino, "extent");
+	return dataset_charge_of(op, ds, &key, e, &e->charge);
 }
 
 int extent_each(struct op *op, const struct dataset *ds,
@@ -63,7 +65,7 @@ int extent_touch(struct op *op, const struct dataset *ds,
 
 static bool is_fresh(const struct dataset *ds, const struct extent *e)
 {
-	return e->birth > ds->previous_txg;
+	return e->birth > ds->previous_txg && e->charge == CHARGE_HERE;
 }
 
 int64_t extent_growth(const struct dataset *ds, const struct extent *from,
@@ -99,6 +101,8 @@ void extent_forget(struct dataset *ds, struct inode *inode,
 	lower(&ds->logical, inode_recordsize(inode));
 	if (is_fresh(ds, e))
 		ds->fresh -= e->nr_blocks;
+	else if (e->charge == CHARGE_UNSURE)
+		dataset_charge_unsure(ds);
 }
 
 static void account_add(struct dataset *ds, struct inode *inode,
@@ -126,6 +130,7 @@ void extent_set(struct op *op, struct dataset *ds, struct inode *inode,
 		return;
 	}
 	born.birth = op->txg;
+	born.charge = CHARGE_HERE;
 	account_add(ds, inode, &born);
 	item = extent_store(&born);
 	btree_put(op, &ds->tree, &key, &item, sizeof(item));

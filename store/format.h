@@ -431,7 +431,7 @@ struct dataset_item {
 	struct le64 generation;	      /*  64: raised by restore */
 	struct le64 referenced;	      /*  72: blocks that its records take */
 	struct le64 logical;	      /*  80: bytes of its records, unpacked */
-	struct le64 fresh;	      /*  88: blocks born after previous_txg */
+	struct le64 fresh;	      /*  88: blocks charged: see Datasets */
 	struct le64 nr_inodes;	      /*  96 */
 	struct le64 nr_orphans;	      /* 104 */
 	struct le64 quota;	      /* 112: bytes charged, 0: none */

@@ -216,6 +216,11 @@ int op_resolve(struct op *op)
 			op->miss_blkno = 0;
 			return 0;
 		}
+		if (rc && op->miss_optional) {
+			op->without = true;
+			op->miss_blkno = 0;
+			return 0;
+		}
 		if (rc) {
 			pool_count_error(op->pool);
 			log_error("node unreadable blkno=%llu txg=%llu "

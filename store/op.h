@@ -63,6 +63,8 @@ struct op {
 	uint64_t miss_blkno, miss_txg;
 	uint8_t miss_level;
 	uint64_t bad_blkno, bad_txg; /* could not be read once */
+	bool miss_optional;	     /* the op can do without what is missing */
+	bool without;		     /* it could not be read: do without */
 	/* nodes that were missing, held until the op's end */
 	struct node **pins;
 	uint32_t nr_pins, cap_pins;

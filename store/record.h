@@ -27,6 +27,11 @@
 /* -- items ---------------------------------------------------------------- */
 
 /* An extent item; all zero: there is none. */
+/* Which dataset or snapshot of one line is charged for an extent. */
+#define CHARGE_HERE	 0u /* the one it was found in, if it is fresh there */
+#define CHARGE_ELSEWHERE 1u /* an older one that holds it too */
+#define CHARGE_UNSURE	 2u /* not to be found out now */
+
 struct extent {
 	bool present;	/* there is an item */
 	uint64_t blkno; /* 0: a placeholder or a hole */
@@ -34,6 +39,7 @@ struct extent {
 	uint64_t birth;
 	uint32_t nr_blocks;
 	uint8_t encoding; /* EXTENT_* */
+	uint8_t charge;	  /* CHARGE_*; of what extent_get() found */
 };
 
 /**

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sched.h>
 
+#include "store/extent_map.h"
 #include "store/pool_internal.h"
 #include "tests/lib/blkdev_view.h"
 #include "tests/lib/file_pool.h"
@@ -286,6 +287,198 @@ static void charge__a_recount_cut_short_is_done_at_the_next_open(void **state)
 	CHECK(!(fp.ds->flags & DATASET_RECOUNT));
 }
 
+/* -- several that go on from one snapshot -------------------------------------------------- */
+
+/* One extent that a dataset or snapshot holds. */
+struct held {
+	uint64_t recno, blkno, birth;
+};
+
+struct holds {
+	struct held of[20000];
+	size_t nr;
+	uint64_t after;
+};
+
+static int add_held(void *arg, uint64_t recno, const struct extent *e)
+{
+	struct holds *h = arg;
+
+	if (e->nr_blocks && e->birth > h->after) {
+		CHECK(h->nr < ARRAY_SIZE(h->of));
+		h->of[h->nr++] = (struct held){recno, e->blkno, e->birth};
+	}
+	return 0;
+}
+
+static int add_all_held(struct op *op, struct dataset *ds, void *arg)
+{
+	struct holds *h = arg;
+	struct inode inode;
+	size_t before = h->nr;
+	int rc = inode_get(op, ds, ino, &inode);
+
+	if (rc == 0)
+		rc = extent_each(op, ds, &inode, 0, 1000, add_held, h);
+	if (rc)
+		h->nr = before;
+	return rc;
+}
+
+/* Where the line of @ds begins: what is older was never charged. */
+static uint64_t line_start(const struct dataset *ds)
+{
+	struct dataset *up;
+
+	while (ds->previous) {
+		CHECK_OK(dataset_open_id(fp.pool, ds->previous, &up));
+		dataset_put(up);
+		ds = up;
+	}
+	return ds->previous_txg;
+}
+
+static int compare_held(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct held));
+}
+
+/* Records that the head or a snapshot of it holds, each once. */
+static uint64_t held_once(void)
+{
+	static struct holds h;
+	uint64_t nr = 0;
+	uint32_t *ids;
+	size_t n;
+
+	h = (struct holds){.after = line_start(fp.ds)};
+	CHECK_OK(op_read(fp.ds, add_all_held, &h));
+	CHECK_OK(dataset_list(fp.pool, dataset_id(fp.ds), &ids, &n));
+	for (size_t i = 0; i < n; i++) {
+		struct dataset *s;
+
+		CHECK_OK(dataset_open_id(fp.pool, ids[i], &s));
+		h.after = line_start(s);
+		CHECK_OK(op_read(s, add_all_held, &h));
+		dataset_put(s);
+	}
+	free(ids);
+	qsort(h.of, h.nr, sizeof(h.of[0]), compare_held);
+	for (size_t i = 0; i < h.nr; i++)
+		nr += i == 0 || compare_held(&h.of[i - 1], &h.of[i]) != 0;
+	return nr;
+}
+
+static void charge__heirs_of_one_snapshot_share_its_charge(void **state)
+{
+	(void)state;
+	fill(fp.ds, 0, 100);
+	snapshot("a");
+	fill(fp.ds, 0, 30);
+	restore("ds@a", "kept");
+	fill(fp.ds, 50, 10);
+	CHECK_UINT(charged("ds"), 140);
+	destroy("ds@a");
+	/* 30 that only the head has still, 70 of both, 40 of one each */
+	CHECK_UINT(charged("ds"), 140);
+	CHECK_UINT(charged("ds@kept"), 100);
+	/* the head gives up what the other keeps, and what nobody does */
+	fill(fp.ds, 90, 10);
+	CHECK_UINT(charged("ds"), 150);
+	fill(fp.ds, 0, 30);
+	CHECK_UINT(charged("ds"), 150);
+	file_pool_check(&fp);
+	set_size(fp.ds, ino, 0);
+	CHECK_UINT(charged("ds"), 100);
+	destroy("ds@kept");
+	CHECK_UINT(charged("ds"), 0);
+}
+
+static void charge__what_one_heir_had_goes_to_the_next(void **state)
+{
+	(void)state;
+	fill(fp.ds, 0, 100);
+	snapshot("a");
+	restore("ds@a", "b");
+	fill(fp.ds, 0, 10);
+	restore("ds@a", "c");
+	destroy("ds@a");
+	CHECK_UINT(charged("ds@b"), 100);
+	CHECK_UINT(charged("ds@c"), 10);
+	CHECK_UINT(charged("ds"), 110);
+	destroy("ds@b");
+	CHECK_UINT(charged("ds@c"), 100);
+	CHECK_UINT(charged("ds"), 110);
+	file_pool_check(&fp);
+	destroy("ds@c");
+	CHECK_UINT(charged("ds"), 100);
+}
+
+/* A record written in part replaces what another snapshot has, or has not. */
+static void charge__partial_records_replace_what_others_hold(void **state)
+{
+	(void)state;
+	fill(fp.ds, 0, 20);
+	snapshot("a");
+	fill(fp.ds, 0, 5);
+	restore("ds@a", "kept");
+	destroy("ds@a");
+	CHECK_UINT(charged("ds"), 25);
+	for (unsigned i = 0; i < 20; i++)
+		write_at(fp.ds, ino, i * (uint64_t)RECORD + 500, "part", 4);
+	CHECK_OK(pool_sync(fp.pool));
+	CHECK_UINT(charged("ds"), 40);
+	file_pool_check(&fp);
+	CHECK_UINT(charged("ds"), 40);
+}
+
+static void random_step(struct rnd *r, unsigned *names)
+{
+	uint64_t first = rnd_below(r, 180);
+	char name[16], keep[16];
+	uint32_t *ids;
+	size_t n;
+
+	CHECK_OK(dataset_list(fp.pool, dataset_id(fp.ds), &ids, &n));
+	snprintf(name, sizeof(name), "s%u", ++*names);
+	snprintf(keep, sizeof(keep), "k%u", *names);
+	if (n > 0 && rnd_one_in(r, 3)) {
+		struct dataset *s;
+
+		CHECK_OK(dataset_open_id(fp.pool, ids[rnd_below(r, n)], &s));
+		if (rnd_one_in(r, 2))
+			CHECK_OK(dataset_destroy(s, 0));
+		else
+			CHECK_OK(dataset_restore(
+				fp.ds, s, rnd_one_in(r, 3) ? NULL : keep, 0));
+		dataset_put(s);
+	} else if (n < 12 && rnd_one_in(r, 4)) {
+		snapshot(name);
+	} else if (rnd_one_in(r, 8)) {
+		set_size(fp.ds, ino, first * RECORD);
+	} else if (rnd_one_in(r, 8)) {
+		file_pool_reopen(&fp, rnd_one_in(r, 2));
+	} else {
+		fill(fp.ds, first, rnd_between(r, 1, 20));
+	}
+	free(ids);
+}
+
+static void charge__is_what_head_and_snapshots_hold_each_once(void **state)
+{
+	struct rnd r = {2026};
+	unsigned names = 0;
+
+	(void)state;
+	fill(fp.ds, 0, 200);
+	for (unsigned i = 0; i < 400; i++) {
+		random_step(&r, &names);
+		CHECK_UINT(charged("ds"), held_once());
+		if (i % 100 == 99)
+			file_pool_check(&fp);
+	}
+}
+
 /* -- recount beside writers -------------------------------------------------------------- */
 
 struct writer {
@@ -472,6 +665,10 @@ int main(void)
 		TEST(charge__a_restore_from_elsewhere_charges_nothing),
 		TEST(charge__partial_records_count_when_they_are_stored),
 		TEST(charge__a_recount_cut_short_is_done_at_the_next_open),
+		TEST(charge__heirs_of_one_snapshot_share_its_charge),
+		TEST(charge__what_one_heir_had_goes_to_the_next),
+		TEST(charge__partial_records_replace_what_others_hold),
+		TEST(charge__is_what_head_and_snapshots_hold_each_once),
 		TEST(charge__recounts_beside_writers_lose_nothing),
 		TEST(quota__stops_writes_and_lets_deletes_through),
 		TEST(quota__counts_what_only_snapshots_hold),
