@@ -627,10 +627,7 @@ int dataset_load_all(struct pool *pool, struct store_error *error)
 	while (rc == 0) {
 		do {
 			rc = btree_seek(&op, &pool->root_tree, &key, &cur);
-			if (rc == -EAGAIN) {
-				rc = op_resolve(&op);
-				rc = rc ? rc : -EAGAIN;
-			}
+			rc = op_retry(&op, rc);
 		} while (rc == -EAGAIN);
 		if (rc)
 			break;

@@ -30,10 +30,7 @@ int dataset_change_root(struct pool *pool, uint32_t nr_puts, unsigned flags,
 		rc = body(&op, arg);
 		op_leave(&op);
 		os_mutex_unlock(&pool->names);
-		if (rc == -EAGAIN) {
-			rc = op_resolve(&op);
-			rc = rc ? rc : -EAGAIN;
-		}
+		rc = op_retry(&op, rc);
 	} while (rc == -EAGAIN);
 	op_end(&op);
 	return rc ? rc : ilog_sync(pool, op.lsn);

@@ -167,10 +167,7 @@ static int next_item(struct dataset *ds, struct key *key, char *name,
 		}
 		op_leave(&op);
 		os_mutex_unlock(&pool->names);
-		if (rc == -EAGAIN) {
-			rc = op_resolve(&op);
-			rc = rc ? rc : -EAGAIN;
-		}
+		rc = op_retry(&op, rc);
 	} while (rc == -EAGAIN);
 	op_end(&op);
 	return rc;

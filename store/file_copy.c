@@ -169,11 +169,7 @@ static int share_run(struct copy *c)
 			rc = share_body(&op, c);
 		unlock_both(c->src, c->dst);
 		op_leave(&op);
-		if (rc == -EAGAIN) {
-			rc = op_resolve(&op);
-			if (rc == 0)
-				rc = -EAGAIN;
-		}
+		rc = op_retry(&op, rc);
 	} while (rc == -EAGAIN);
 	op_end(&op);
 	return rc;

@@ -33,10 +33,7 @@ static int run(struct segment *s, uint32_t nr_puts, op_body_fn *body, void *arg)
 			dataset_mark_dirty(&op, ds);
 		os_rwlock_unlock(&ds->lock);
 		op_leave(&op);
-		if (rc == -EAGAIN) {
-			rc = op_resolve(&op);
-			rc = rc ? rc : -EAGAIN;
-		}
+		rc = op_retry(&op, rc);
 	} while (rc == -EAGAIN);
 	op_end(&op);
 	return rc;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "store/format.h"
 #include "store/util.h"
@@ -21,7 +22,7 @@ struct io_batch {
 	struct entry *entries;
 	size_t nr, cap;
 	void **pages;
-	size_t nr_pages, cap_pages;
+	size_t nr_pages, nr_taken, cap_pages; /* taken: by who asked */
 };
 
 int io_batch_new(struct io_batch **io)
@@ -34,7 +35,7 @@ static void drop_pages(struct io_batch *io)
 {
 	for (size_t i = 0; i < io->nr_pages; i++)
 		free(io->pages[i]);
-	io->nr_pages = 0;
+	io->nr_pages = io->nr_taken = 0;
 	io->nr = 0;
 }
 
@@ -48,41 +49,67 @@ void io_batch_free(struct io_batch *io)
 	free(io);
 }
 
+static int reserve_entries(struct io_batch *io, size_t want)
+{
+	size_t cap = MAX_OF(MAX_OF(2 * io->cap, want), (size_t)256);
+	struct entry *e;
+
+	if (want <= io->cap)
+		return 0;
+	e = reallocarray(io->entries, cap, sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	io->entries = e;
+	io->cap = cap;
+	return 0;
+}
+
+static int reserve_pages(struct io_batch *io, size_t want)
+{
+	if (want > io->cap_pages) {
+		size_t cap =
+			MAX_OF(MAX_OF(2 * io->cap_pages, want), (size_t)64);
+		void **p = reallocarray(io->pages, cap, sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		io->pages = p;
+		io->cap_pages = cap;
+	}
+	while (io->nr_pages < want) {
+		void *page = blkdev_buffer_new(BLOCK_SIZE);
+
+		if (!page)
+			return -ENOMEM;
+		memset(page, 0, BLOCK_SIZE);
+		io->pages[io->nr_pages++] = page;
+	}
+	return 0;
+}
+
+int io_batch_reserve(struct io_batch *io, size_t nr, size_t nr_pages)
+{
+	int rc = reserve_entries(io, io->nr + nr + nr_pages);
+
+	return rc ? rc : reserve_pages(io, io->nr_taken + nr_pages);
+}
+
 int io_batch_add(struct io_batch *io, uint64_t first, const void *buf,
 		 uint32_t nr)
 {
-	if (io->nr == io->cap) {
-		size_t cap = MAX_OF(2 * io->cap, (size_t)256);
-		struct entry *e = reallocarray(io->entries, cap, sizeof(*e));
+	int rc = reserve_entries(io, io->nr + 1);
 
-		if (!e)
-			return -ENOMEM;
-		io->entries = e;
-		io->cap = cap;
-	}
+	if (rc)
+		return rc;
 	io->entries[io->nr++] = (struct entry){first, buf, nr};
 	return 0;
 }
 
 void *io_batch_page(struct io_batch *io)
 {
-	void *page;
-
-	if (io->nr_pages == io->cap_pages) {
-		size_t cap = MAX_OF(2 * io->cap_pages, (size_t)64);
-		void **p = reallocarray(io->pages, cap, sizeof(*p));
-
-		if (!p)
-			return NULL;
-		io->pages = p;
-		io->cap_pages = cap;
-	}
-	page = blkdev_buffer_new(BLOCK_SIZE);
-	if (!page)
+	if (reserve_pages(io, io->nr_taken + 1))
 		return NULL;
-	memset(page, 0, BLOCK_SIZE);
-	io->pages[io->nr_pages++] = page;
-	return page;
+	return io->pages[io->nr_taken++];
 }
 
 static int compare(const void *a, const void *b)

@@ -7,6 +7,7 @@
 #ifndef DBS_STORE_IO_BATCH_H
 #define DBS_STORE_IO_BATCH_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "store/blkdev.h"
@@ -16,6 +17,9 @@ struct io_batch;
 /** Errors: -ENOMEM */
 int io_batch_new(struct io_batch **io);
 void io_batch_free(struct io_batch *io);
+/** Have memory for @nr_pages pages, and to queue that and @nr more, so that
+ * neither can fail.  Errors: -ENOMEM, and it may be asked for again */
+int io_batch_reserve(struct io_batch *io, size_t nr, size_t nr_pages);
 /** Queue @nr blocks at block @first; @buf stays the caller's and unchanged
  * until io_batch_write() returned.  Errors: -ENOMEM */
 int io_batch_add(struct io_batch *io, uint64_t first, const void *buf,

@@ -249,6 +249,18 @@ int op_resolve(struct op *op)
 	return reserve_nodes(op, need - have);
 }
 
+int op_retry(struct op *op, int rc)
+{
+	if (rc == -EAGAIN) {
+		rc = op_resolve(op);
+		rc = rc ? rc : -EAGAIN;
+	}
+	if (rc == -ENOMEM && op->flags & OP_COMMITTER &&
+	    os_wait_memory(&op->nr_waits))
+		rc = -EAGAIN;
+	return rc;
+}
+
 int op_ready(struct op *op)
 {
 	op_stamp(op);
@@ -440,11 +452,7 @@ int op_change(struct dataset *ds, uint32_t nr_puts, unsigned flags,
 			dataset_mark_dirty(&op, ds);
 		os_rwlock_unlock(&ds->lock);
 		op_leave(&op);
-		if (rc == -EAGAIN) {
-			rc = op_resolve(&op);
-			if (rc == 0)
-				rc = -EAGAIN;
-		}
+		rc = op_retry(&op, rc);
 	} while (rc == -EAGAIN);
 	op_end(&op);
 	return rc;
@@ -465,11 +473,7 @@ int op_read(struct dataset *ds, op_body_fn *body, void *arg)
 			     ? -ESTALE
 			     : body(&op, ds, arg);
 		os_rwlock_unlock(&ds->lock);
-		if (rc == -EAGAIN) {
-			rc = op_resolve(&op);
-			if (rc == 0)
-				rc = -EAGAIN;
-		}
+		rc = op_retry(&op, rc);
 	} while (rc == -EAGAIN);
 	op_end(&op);
 	return rc;

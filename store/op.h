@@ -77,6 +77,7 @@ struct op {
 	uint32_t nr_shadows;  /* counted by btree_touch() in this run */
 	uint32_t nr_splits;   /* bound that op_begin() was told */
 	uint32_t nr_notes;    /* room for notes reserved in the group */
+	unsigned nr_waits;    /* for memory */
 	bool ready;	      /* op_ready() returned 0: applying */
 	/* what the intent log gets (ilog.h) */
 	struct ilog_record *record; /* NULL: nothing, or it is the log's now */
@@ -102,6 +103,9 @@ void op_leave(struct op *op);
 
 /** After -EAGAIN, without locks: get what was missing.  0: run again. */
 int op_resolve(struct op *op);
+/** After a run of a body that returned @rc, without locks: -EAGAIN: run it
+ * again; else what it came to.  The committer waits for memory here. */
+int op_retry(struct op *op, int rc);
 
 /** The border between prepare and apply: 0, or -EAGAIN run again. */
 int op_ready(struct op *op);

@@ -58,6 +58,25 @@ bool os_cond_wait_ms(struct os_cond *c, struct os_mutex *m,
 void os_cond_signal(struct os_cond *c);
 void os_cond_broadcast(struct os_cond *c);
 
+/** After -ENOMEM, where giving up would cost more than waiting: wait a moment,
+ * no locks held.  False when it was asked for ten seconds.  @tries: 0 first */
+static inline bool os_wait_memory(unsigned *tries)
+{
+	struct os_mutex m;
+	struct os_cond c;
+
+	if (++*tries > 1000)
+		return false;
+	os_mutex_init(&m);
+	os_cond_init(&c);
+	os_mutex_lock(&m);
+	os_cond_wait_ms(&c, &m, 10);
+	os_mutex_unlock(&m);
+	os_cond_release(&c);
+	os_mutex_release(&m);
+	return true;
+}
+
 void os_rwlock_init(struct os_rwlock *l);
 void os_rwlock_release(struct os_rwlock *l);
 void os_rwlock_rdlock(struct os_rwlock *l);

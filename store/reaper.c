@@ -67,11 +67,7 @@ static int item_write(struct pool *pool, struct op *op, uint64_t serial,
 		rc = btree_touch(op, &pool->space_tree, &key);
 		if (rc == 0)
 			rc = op_ready(op);
-		if (rc == -EAGAIN) {
-			rc = op_resolve(op);
-			if (rc == 0)
-				rc = -EAGAIN;
-		}
+		rc = op_retry(op, rc);
 	} while (rc == -EAGAIN);
 	if (rc)
 		return rc;
@@ -170,11 +166,7 @@ static int find_dead(struct pool *pool, struct op *op, uint64_t *serial,
 
 	do {
 		rc = btree_seek(op, &pool->space_tree, &key, &cur);
-		if (rc == -EAGAIN) {
-			rc = op_resolve(op);
-			if (rc == 0)
-				rc = -EAGAIN;
-		}
+		rc = op_retry(op, rc);
 	} while (rc == -EAGAIN);
 	if (rc)
 		return rc;

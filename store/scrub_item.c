@@ -130,10 +130,7 @@ static int save_one(struct pool *pool, const struct save *v)
 		rc = save_body(&op, v);
 		op_leave(&op);
 		os_mutex_unlock(&pool->names);
-		if (rc == -EAGAIN) {
-			rc = op_resolve(&op);
-			rc = rc ? rc : -EAGAIN;
-		}
+		rc = op_retry(&op, rc);
 	} while (rc == -EAGAIN);
 	op_end(&op);
 	return rc;

@@ -27,6 +27,7 @@ static struct region *counts_of(struct space_map *sm, uint64_t blkno)
 {
 	uint32_t r;
 	struct region *reg;
+	unsigned tries = 0;
 	int rc;
 
 	if (blkno >= sm->nr_blocks ||
@@ -46,7 +47,9 @@ static struct region *counts_of(struct space_map *sm, uint64_t blkno)
 	os_mutex_unlock(&sm->count_lock);
 	if (reg)
 		return reg;
-	rc = space_region_load(sm, r);
+	do {
+		rc = space_region_load(sm, r);
+	} while (rc == -ENOMEM && os_wait_memory(&tries));
 	if (rc == 0)
 		return sm->region[r];
 	/*
@@ -105,11 +108,7 @@ static int overflow_read(struct op *op, const struct btree *tree,
 
 	do {
 		rc = btree_get(op, tree, &key, &value, sizeof(value), NULL);
-		if (rc == -EAGAIN) {
-			rc = op_resolve(op);
-			if (rc == 0)
-				rc = -EAGAIN;
-		}
+		rc = op_retry(op, rc);
 	} while (rc == -EAGAIN);
 	*count = rc ? 0 : le32_get(value);
 	return rc;
@@ -127,11 +126,7 @@ static int overflow_write(struct op *op, struct btree *tree, uint64_t blkno,
 		rc = btree_touch(op, tree, &key);
 		if (rc == 0)
 			rc = op_ready(op);
-		if (rc == -EAGAIN) {
-			rc = op_resolve(op);
-			if (rc == 0)
-				rc = -EAGAIN;
-		}
+		rc = op_retry(op, rc);
 	} while (rc == -EAGAIN);
 	if (rc)
 		return rc;

@@ -133,6 +133,8 @@ void space_map_free(struct space_map *sm);
  */
 void space_map_on_full(struct space_map *sm, int (*wait)(void *arg), void *arg);
 
+/** How many slots space_map_write() will queue, at most. */
+size_t space_map_nr_writes(struct space_map *sm);
 /** Queue all changed slots and say in @sb where they will be. */
 int space_map_write(struct space_map *sm, uint64_t txg, struct io_batch *io,
 		    struct superblock *sb);

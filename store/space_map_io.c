@@ -298,6 +298,30 @@ static int write_index(struct space_map *sm, uint8_t level, uint32_t i,
 	return io_batch_add(io, blkno, page, 1);
 }
 
+/* Regions below level-1 index block @i: [@first, the value returned). */
+static uint32_t regions_of(const struct space_map *sm, uint32_t i,
+			   uint32_t *first)
+{
+	*first = i * SPACE_INDEX_FANOUT;
+	return MIN_OF(*first + SPACE_INDEX_FANOUT, sm->nr_regions);
+}
+
+size_t space_map_nr_writes(struct space_map *sm)
+{
+	size_t nr = sm->nr_index2;
+
+	for (uint32_t i = 0; i < sm->nr_index1; i++) {
+		uint32_t r, end;
+
+		if (!sm->index1[i].dirty)
+			continue;
+		nr++;
+		for (end = regions_of(sm, i, &r); r < end; r++)
+			nr += region_dirty(sm, r);
+	}
+	return nr;
+}
+
 int space_map_write(struct space_map *sm, uint64_t txg, struct io_batch *io,
 		    struct superblock *sb)
 {
@@ -305,23 +329,18 @@ int space_map_write(struct space_map *sm, uint64_t txg, struct io_batch *io,
 	int rc = sm->lost;
 
 	for (uint32_t i = 0; i < sm->nr_index1 && rc == 0; i++) {
-		uint32_t first = i * SPACE_INDEX_FANOUT;
+		uint32_t first, end = regions_of(sm, i, &first);
 
 		if (!sm->index1[i].dirty)
 			continue;
-		for (uint32_t r = first;
-		     r < MIN_OF(first + SPACE_INDEX_FANOUT, sm->nr_regions) &&
-		     rc == 0;
-		     r++)
+		for (uint32_t r = first; r < end && rc == 0; r++)
 			if (region_dirty(sm, r))
 				rc = write_region(sm, r, txg, io);
 		if (rc)
 			break;
 		sm->index2[i / SPACE_INDEX_FANOUT].dirty = true;
-		rc = write_index(
-			sm, 1, i, &sm->index1[i], sm->leaf + first,
-			MIN_OF(sm->nr_regions - first, SPACE_INDEX_FANOUT), txg,
-			io);
+		rc = write_index(sm, 1, i, &sm->index1[i], sm->leaf + first,
+				 end - first, txg, io);
 	}
 	for (uint32_t i = 0; i < sm->nr_index2 && rc == 0; i++) {
 		uint32_t first = i * SPACE_INDEX_FANOUT;

@@ -369,14 +369,17 @@ static void store_datasets(struct op *op, struct txg_group *g)
 static int seal(struct pool *pool, struct op *op)
 {
 	struct txg_state *t = &pool->txg;
-	struct txg_group *fresh = group_new(t->open->seq + 1);
+	struct txg_group *fresh;
 	uint64_t txg;
 	int rc;
 
-	if (!fresh)
-		return -ENOMEM;
+	while (!(fresh = group_new(t->open->seq + 1)))
+		if (!os_wait_memory(&op->nr_waits))
+			return -ENOMEM;
 	/* partial records that are stored now are logged like any op */
-	rc = ilog_record_new(op);
+	do {
+		rc = ilog_record_new(op);
+	} while (rc && os_wait_memory(&op->nr_waits));
 	if (rc) {
 		group_free(pool, fresh);
 		return rc;
@@ -391,9 +394,8 @@ static int seal(struct pool *pool, struct op *op)
 		if (rc == 0)
 			break;
 		os_rwlock_unlock(&t->hold);
-		if (rc == -EAGAIN)
-			rc = op_resolve(op);
-		if (rc) {
+		rc = op_retry(op, rc);
+		if (rc != -EAGAIN) {
 			group_free(pool, fresh);
 			return rc;
 		}
@@ -417,6 +419,25 @@ static int seal(struct pool *pool, struct op *op)
 	op_again(op);
 	op->nr_splits = 1 + NODE_LEVEL_MAX;
 	return 0;
+}
+
+/* Have memory for all that queue_writes() does, before it changes anything. */
+static int batch_new(struct pool *pool, const struct txg_group *g,
+		     struct io_batch **io)
+{
+	unsigned tries = 0;
+	int rc;
+
+	do {
+		rc = io_batch_new(io);
+		if (rc == 0)
+			rc = io_batch_reserve(
+				*io, g->nr_deferred + g->nr_dirty_nodes,
+				space_map_nr_writes(pool->sm));
+		if (rc)
+			io_batch_free(*io);
+	} while (rc && os_wait_memory(&tries));
+	return rc;
 }
 
 static int queue_writes(struct pool *pool, struct txg_group *g,
@@ -461,7 +482,7 @@ static int write_group(struct pool *pool, struct txg_group *g)
 {
 	struct io_batch *io;
 	const char *what = "preparing a commit";
-	int rc = io_batch_new(&io);
+	int rc = batch_new(pool, g, &io);
 
 	if (rc)
 		goto out;
@@ -517,9 +538,14 @@ static int commit_once(struct pool *pool, bool reap)
 	struct txg_state *t = &pool->txg;
 	uint64_t start = os_monotonic_ns(), sealed_before = t->sealed_txg, ns;
 	struct txg_group *g;
+	unsigned tries = 0;
 	struct op op;
-	int rc = op_begin(&op, pool, 0, OP_COMMITTER);
+	int rc;
 
+	/* nothing was begun: what memory is short of now, it may have soon */
+	do {
+		rc = op_begin(&op, pool, 0, OP_COMMITTER);
+	} while (rc == -ENOMEM && os_wait_memory(&tries));
 	if (rc == 0) {
 		rc = seal(pool, &op);
 		if (rc)

@@ -16,7 +16,7 @@
 
 /**
  * Count allocations anew and let @nr of them fail, from the @nth (from 1) on;
- * @nth 0: none.
+ * @nth 0: none.  UINT64_MAX of them are all until the store waits for memory.
  */
 void hooks_memory_fail(uint64_t nth, uint64_t nr);
 /** While paused, none fails and none is counted. */

@@ -354,6 +354,9 @@ static bool must_step(struct world *w)
 		one_step(w);
 		w->tally->steps++;
 		w->tally->errors += run->fault != 0;
+		if (w->plan && w->plan->memory && has_failed(w))
+			run_fail(run, "short of memory the pool became "
+				      "read-only");
 		if (has_failed(w) || is_lossy(w))
 			return false;
 		if (!run->fault)

@@ -18,6 +18,8 @@
  *    not older than what was acknowledged; and goes on from there;
  *  - at the end, with all destroyed, no block is missing.
  *
+ * An allocation that fails never makes a pool read-only.
+ *
  * A device that goes on failing to read may cost free space that the committer
  * or an open needed to know about (S5), but nothing else.
  *
