@@ -11,6 +11,13 @@
 
 #define NR_SHARDS  64u
 #define FRAMES_MIN 4096u
+/*
+ * Nodes that notes hold.  Where all counts below a shadowed leaf come to be
+ * large ones, they fill a leaf of the space tree: as many nodes more, which a
+ * quarter of the largest reserve has room for.  In a small pool there cannot
+ * be more large counts than a quarter of its reserve has room for.
+ */
+#define NOTED_MAX 15000u
 
 struct shard {
 	struct os_mutex lock;
@@ -372,12 +379,13 @@ void node_cache_put_noted(struct node_cache *nc, struct node *n)
 bool node_cache_reserve(struct node_cache *nc, uint32_t nr, bool committer)
 {
 	uint32_t limit = nc->nr_frames / 3;
+	uint32_t noted = MIN_OF(limit, NOTED_MAX);
 	uint32_t now =
 		__atomic_add_fetch(&nc->nr_reserved, nr, __ATOMIC_ACQ_REL);
 
 	if (committer ||
 	    (now + __atomic_load_n(&nc->nr_dirty, __ATOMIC_ACQUIRE) <= limit &&
-	     __atomic_load_n(&nc->nr_noted, __ATOMIC_ACQUIRE) <= limit))
+	     __atomic_load_n(&nc->nr_noted, __ATOMIC_ACQUIRE) <= noted))
 		return true;
 	__atomic_sub_fetch(&nc->nr_reserved, nr, __ATOMIC_ACQ_REL);
 	return false;

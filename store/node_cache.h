@@ -12,7 +12,8 @@
  *  C1  a clean node's bytes are those of its block and were verified once.
  *  C2  dirty and reserved frames together are at most a third of all when
  *      frames are set aside, and so are those that notes hold; so a reserved
- *      frame can always be had by evicting.
+ *      frame can always be had by evicting.  What a note holds is let go when
+ *      it is counted: so many may the committer make beyond that, and a few.
  *  C3  a node that someone holds is not evicted; a held node that was
  *      forgotten leaves the cache when it is put.
  *  C4  what is read was born in a txg that is on disk: of a node of the open

@@ -21,7 +21,9 @@
 
 /* per commit: nodes entered, and time for reading them */
 #define STEP_NODES 4096u
-#define STEP_NS	   (UINT64_C(50) * 1000 * 1000)
+/* nodes of the space tree that large counts may have shadowed by then */
+#define STEP_SHADOWS 512u
+#define STEP_NS	     (UINT64_C(50) * 1000 * 1000)
 
 struct walk {
 	uint8_t level; /* of the root */
@@ -183,7 +185,7 @@ static int find_dead(struct pool *pool, struct op *op, uint64_t *serial,
 bool reaper_step(struct pool *pool, struct op *op)
 {
 	uint64_t end = os_monotonic_ns() + STEP_NS, serial = 0;
-	uint32_t steps = 0;
+	uint32_t steps = 0, made = op->nr_used;
 	struct dead_item d;
 	struct walk w;
 
@@ -202,6 +204,7 @@ bool reaper_step(struct pool *pool, struct op *op)
 		more = w.depth > 0 && w.level < NODE_LEVEL_MAX &&
 		       w.depth <= w.level + 1;
 		while (more && steps < STEP_NODES &&
+		       op->nr_used - made < STEP_SHADOWS &&
 		       ((++steps & 15) || os_monotonic_ns() < end))
 			more = walk_step(pool, op, &w);
 		if (more) {

@@ -125,6 +125,11 @@ static void apply_note(struct pool *pool, struct op *op, const struct note *n)
 	}
 }
 
+static bool holds_node(const struct note *n)
+{
+	return (n->kind == NOTE_SHADOW || n->kind == NOTE_DROP) && n->node;
+}
+
 /* Write path 8 of 9; next: write_group() */
 void txg_apply_notes(struct pool *pool, struct txg_group *group, struct op *op)
 {
@@ -133,11 +138,15 @@ void txg_apply_notes(struct pool *pool, struct txg_group *group, struct op *op)
 		if (!group->applied_chunk)
 			group->applied_chunk = group->first_chunk;
 		while (group->applied < group->applied_chunk->nr) {
-			/* a copy: chunks never move, but be plain */
-			struct note n =
-				group->applied_chunk->note[group->applied++];
+			struct note *n =
+				&group->applied_chunk->note[group->applied++];
 
-			apply_note(pool, op, &n);
+			apply_note(pool, op, n);
+			/* its frame may be wanted for the space tree (C2) */
+			if (holds_node(n)) {
+				node_cache_put_noted(pool->nc, n->node);
+				n->node = NULL;
+			}
 		}
 		if (!group->applied_chunk->next)
 			return;
@@ -152,7 +161,7 @@ void txg_free_notes(struct pool *pool, struct txg_group *group)
 		for (uint32_t i = 0; i < c->nr; i++) {
 			struct note *n = &c->note[i];
 
-			if (n->kind == NOTE_SHADOW || n->kind == NOTE_DROP)
+			if (holds_node(n))
 				node_cache_put_noted(pool->nc, n->node);
 			else if (n->kind == NOTE_DEFER)
 				free(n->buf);

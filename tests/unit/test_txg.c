@@ -555,6 +555,34 @@ struct writer {
 	unsigned nr;
 };
 
+/* C2: a third of the cache is free for what the counts need. */
+static void txg__what_notes_hold_is_let_go_when_they_are_counted(void **state)
+{
+	struct node_cache_stat st;
+	struct os_thread t = {0};
+
+	(void)state;
+	for (unsigned i = 0; i < 300; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "f%u", i);
+		make_file(fp.ds, INO_ROOT, name);
+	}
+	CHECK_OK(dataset_snapshot(fp.ds, "s", false, NULL));
+	CHECK_OK(pool_sync(fp.pool));
+	for (unsigned i = 0; i < 300; i += 5)
+		set_size(fp.ds, INO_FIRST + i, 1);
+	node_cache_stat(fp.pool->nc, &st);
+	CHECK(st.nr_noted > 5);
+	gate_set(true);
+	CHECK_OK(os_thread_start(&t, "sync", sync_pool, NULL));
+	gate_wait();
+	node_cache_stat(fp.pool->nc, &st);
+	CHECK_UINT(st.nr_noted, 0);
+	gate_set(false);
+	os_thread_join(&t);
+}
+
 static void write_stripes(void *arg)
 {
 	struct writer *w = arg;
@@ -676,6 +704,7 @@ int main(void)
 			txg__a_failing_read_at_open_is_an_error_and_no_harm),
 		TEST_GATE(txg__fsyncs_of_many_threads_share_batches),
 		TEST_GATE(txg__ops_go_on_while_a_commit_writes),
+		TEST_GATE(txg__what_notes_hold_is_let_go_when_they_are_counted),
 		TEST_GATE(snapshot__has_whole_writes_only),
 		TEST_GATE(txg__looking_and_growing_beside_changes_is_safe),
 	};
