@@ -8,6 +8,11 @@
  * destroyed are no reason to refuse: if one of them, or the space tree that
  * names them, is damaged, they are all given back at once.
  *
+ * What the intent log waits to add is not in the counts, and replay is better
+ * at it: so the pool is to be mounted first.  Only a damaged space tree keeps
+ * a pool from being opened; then the map is rebuilt as of the last superblock,
+ * and the log waits on, with all that it names left as it is.
+ *
  * Nothing that the last superblock reaches is overwritten: counts go to the
  * other slots, nodes of a new space tree to blocks that were free.  The
  * superblock of the next txg then makes it all current (S4).
@@ -19,6 +24,8 @@
 
 #include "store/check_internal.h"
 #include "store/csum.h"
+#include "store/ilog_part.h"
+#include "store/ilog_replay_internal.h"
 #include "store/pool_internal.h"
 #include "store/util.h"
 
@@ -293,6 +300,60 @@ static int build_tree(struct repair *x)
 	return rc;
 }
 
+static int keep_run(struct repair *x, const struct ilog_extent *e)
+{
+	uint64_t first = le40_get(e->item.blkno);
+	uint32_t nr = e->run == ILOG_RUN_SHARED ? 0 : ilog_extent_nr(e);
+
+	for (uint32_t i = 0; i < nr; i++)
+		if (!idmap_add(&x->kept, first + i, NULL))
+			return -ENOMEM;
+	return 0;
+}
+
+/* The runs of a batch's log records. */
+static int keep_batch(struct repair *x, const uint8_t *p, const uint8_t *end)
+{
+	struct ilog_stored rec;
+	struct ilog_part part;
+	int rc = 0;
+
+	while (rc == 0 && p < end) {
+		const uint8_t *at;
+
+		rc = ilog_stored_next(&p, end, &rec);
+		for (at = rec.parts; rc == 0 && at < rec.end;) {
+			rc = ilog_part_next(&at, rec.end, &part);
+			if (rc == 0 && part.kind == ILOG_EXTENT)
+				rc = keep_run(x, part.at);
+		}
+	}
+	return rc;
+}
+
+/*
+ * What the intent log names lies in blocks that the counts know nothing of:
+ * they stay free, and as they are, until it is replayed.
+ */
+static int keep_log(struct repair *x)
+{
+	struct store_error why = {""};
+	struct ilog_scan scan = {0};
+	struct ilog_chain chain;
+	int rc = ilog_chain_read(&chain, x->c->dev, &x->c->sb, &scan, &why);
+
+	for (size_t i = 0; rc == 0 && i < chain.nr; i++) {
+		const uint8_t *p;
+
+		rc = ilog_chain_payload(&chain, i, &p);
+		if (rc == 0)
+			rc = keep_batch(x, p, p + chain.batch[i].length);
+		ilog_chain_drop(&chain, i);
+	}
+	ilog_chain_release(&chain);
+	return rc;
+}
+
 /* Make the new tree in memory; the old one's blocks will be free. */
 static int replace_tree(struct repair *x, bool dead)
 {
@@ -554,6 +615,8 @@ static int repair_from(struct check *c, const struct check *asked, bool dead,
 	struct repair x = {.c = c, .next_free = 1};
 	int rc = repair_init(&x);
 
+	if (rc == 0 && result->nr_batches > 0)
+		rc = keep_log(&x);
 	if (rc == 0)
 		rc = collect_items(&x, dead);
 	if (rc == 0 && (!dead || !tree_is_right(&x)))
@@ -623,7 +686,7 @@ int check_repair(struct check *c, struct store_error *error)
 	else if (c->log_unclear)
 		why = "the intent log is damaged, and what it would add can "
 		      "only be guessed";
-	else if (c->result->nr_batches > 0)
+	else if (c->result->nr_batches > 0 && !c->damaged[CHECK_SPACE_TREE])
 		why = "the intent log waits for replay; mount the pool once, "
 		      "then check it again";
 	if (why) {

@@ -336,6 +336,65 @@ static void repair__waits_for_what_the_intent_log_has(void **state)
 	check_repaired();
 }
 
+/* What the logged files are to hold: enough for all low blocks that are free. */
+#define LOGGED_BYTES (4u << 20)
+
+static void log_data(struct pool *pool, uint8_t *bytes)
+{
+	struct dataset *ds = open_ds(pool, "prod");
+	uint64_t ino;
+
+	for (unsigned i = 0; i < LOGGED_BYTES; i++)
+		bytes[i] = (uint8_t)(i * 2654435761u >> 13);
+	ino = make(ds, INO_ROOT, "logged", S_IFREG | 0644, NULL);
+	/* the first after an open is a commit */
+	CHECK_OK(file_fsync(ds, ino));
+	for (unsigned at = 0; at < LOGGED_BYTES; at += 1u << 20)
+		CHECK_OK(file_write(ds, ino, at, bytes + at, 1u << 20, 0));
+	CHECK_OK(file_fsync(ds, ino));
+	dataset_put(ds);
+}
+
+/* Neither can come first but the map: a pool without it cannot be opened. */
+static void repair__rebuilds_the_map_for_a_log_that_waits(void **state)
+{
+	uint8_t *bytes = malloc(LOGGED_BYTES), *got = malloc(LOGGED_BYTES);
+	struct pool *pool;
+	struct dataset *ds;
+	struct file_attr attr;
+	size_t len = 0;
+
+	(void)state;
+	CHECK(bytes && got);
+	make_space_tree();
+	pool = pool_of(dev);
+	log_data(pool, bytes);
+	pool_abandon(pool);
+	run_check(true);
+	CHECK_UINT(nr_findings, 0);
+	CHECK(result.nr_batches > 0);
+	root_of(&superblock()->space_tree)[3000] ^= 1;
+	CHECK_OK(try_repair(dev, true, false));
+	CHECK_UINT(nr_asked, 1);
+	CHECK(plan.space_tree);
+	CHECK_INT(result.repaired, CHECK_REPAIR_DONE);
+	CHECK_UINT(result.nr_left, 0);
+	run_check(true);
+	CHECK_UINT(nr_findings, 0);
+	CHECK(result.nr_batches > 0);
+	pool = pool_of(dev);
+	ds = open_ds(pool, "prod");
+	CHECK_OK(file_lookup(ds, INO_ROOT, "logged", 6, &attr));
+	CHECK_OK(file_read(ds, attr.ino, 0, got, LOGGED_BYTES, &len));
+	CHECK_UINT(len, LOGGED_BYTES);
+	CHECK(memcmp(got, bytes, LOGGED_BYTES) == 0);
+	dataset_put(ds);
+	CHECK_OK(pool_close(pool));
+	check_clean();
+	free(bytes);
+	free(got);
+}
+
 static void repair__is_not_done_when_only_asked_for(void **state)
 {
 	uint8_t *before = malloc(POOL_SIZE);
@@ -527,6 +586,7 @@ int main(void)
 		TEST(repair__is_refused_where_a_tree_is_damaged),
 		TEST(repair__is_refused_where_two_files_claim_a_block),
 		TEST(repair__waits_for_what_the_intent_log_has),
+		TEST(repair__rebuilds_the_map_for_a_log_that_waits),
 		TEST(repair__is_not_done_when_only_asked_for),
 		TEST(repair__of_a_forged_pool_is_done_once),
 		TEST(repair__can_crash_at_any_write),
