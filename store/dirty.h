@@ -97,4 +97,10 @@ void dirty_merge(struct op *op, struct dataset *ds, struct dirty_record *d,
 /** Forget the record, if there is one; its item is the caller's. */
 void dirty_drop(struct dataset *ds, uint64_t ino, uint64_t recno);
 
+/** The record is or will be stored as @e: keep a copy of its bytes, if there
+ * is memory; lock held for writing. */
+void dirty_recent_keep(struct dirty_cache *c, uint64_t ino, uint64_t recno,
+		       unsigned record_shift, const uint8_t *data,
+		       const struct extent *e);
+
 #endif

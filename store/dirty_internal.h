@@ -37,11 +37,6 @@ struct dirty_cache {
 /** Take @d out of the cache; the caller's again. */
 void dirty_remove(struct dirty_cache *c, struct dirty_record *d);
 
-/** The record is or will be stored as @e: keep a copy of its bytes, if there
- * is memory; lock held for writing. */
-void dirty_recent_keep(struct dirty_cache *c, uint64_t ino, uint64_t recno,
-		       unsigned record_shift, const uint8_t *data,
-		       const struct extent *e);
 /** Read the record as it is and keep it so, if nobody has it; no locks held. */
 void dirty_read_ahead(struct dataset *ds, uint64_t ino, uint64_t recno);
 void dirty_recent_release(struct dirty_cache *c);

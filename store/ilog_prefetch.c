@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/dirty_internal.h"
+#include "store/dirty.h"
 #include "store/extent_map.h"
 #include "store/ilog_replay_internal.h"
 #include "store/util.h"

@@ -152,7 +152,10 @@ static int load(struct blkdev *dev, const struct pool_options *options,
 		/* who only reads needs nothing of it */
 		if (rc && rc != -ENOMEM && pool->read_only)
 			rc = 0;
-		if (rc)
+		if (rc == -ENOMEM)
+			store_error_set(error, "there is not enough memory to "
+					       "open the pool");
+		else if (rc)
 			store_error_set(error,
 					"the pool is damaged: its space tree "
 					"cannot be read; 'dbs pool check "
