@@ -16,8 +16,10 @@
 
 #define MAX_DATASETS 1000000u
 
-int dataset_change_root(struct pool *pool, uint32_t nr_puts, unsigned flags,
-			int (*body)(struct op *op, void *arg), void *arg)
+/* @lsn: out, the log record's */
+static int change_root(struct pool *pool, uint32_t nr_puts, unsigned flags,
+		       int (*body)(struct op *op, void *arg), void *arg,
+		       uint64_t *lsn)
 {
 	struct op op;
 	int rc = op_begin(&op, pool, nr_puts, flags);
@@ -33,7 +35,17 @@ int dataset_change_root(struct pool *pool, uint32_t nr_puts, unsigned flags,
 		rc = op_retry(&op, rc);
 	} while (rc == -EAGAIN);
 	op_end(&op);
-	return rc ? rc : ilog_sync(pool, op.lsn);
+	*lsn = op.lsn;
+	return rc;
+}
+
+int dataset_change_root(struct pool *pool, uint32_t nr_puts, unsigned flags,
+			int (*body)(struct op *op, void *arg), void *arg)
+{
+	uint64_t lsn;
+	int rc = change_root(pool, nr_puts, flags, body, arg, &lsn);
+
+	return rc ? rc : ilog_sync(pool, lsn);
 }
 
 static int touch_id(struct op *op, uint32_t id)
@@ -631,6 +643,7 @@ int dataset_hold_counted(struct dataset *ds, struct tree_root *root,
 {
 	struct pool *pool = ds->pool;
 	struct hold_arg a = {.ds = ds, .root = root, .count = count};
+	uint64_t lsn;
 	int rc;
 
 	space_map_hold(pool->sm);
@@ -639,7 +652,8 @@ int dataset_hold_counted(struct dataset *ds, struct tree_root *root,
 		*root = ds->tree.root;
 		return 0;
 	}
-	rc = dataset_change_root(pool, 0, OP_USE_RESERVE, hold_body, &a);
+	rc = change_root(pool, 0, OP_USE_RESERVE | OP_HOLDER, hold_body, &a,
+			 &lsn);
 	/* whoever walks reads nodes from disk and trusts the counts */
 	if (rc == 0)
 		rc = txg_sync(pool);

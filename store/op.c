@@ -38,7 +38,8 @@ static int reserve_nodes(struct op *op, uint32_t nr)
 	/* what was freed a moment ago comes back with the commit */
 	for (unsigned try = 0;
 	     rc == -ENOSPC && try < 2 && !(op->flags & OP_COMMITTER);) {
-		int more = pool_wait_space(op->pool);
+		int more = op->flags & OP_HOLDER ? pool_commit_space(op->pool)
+						 : pool_wait_space(op->pool);
 
 		if (more < 0)
 			break;

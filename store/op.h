@@ -48,10 +48,11 @@ struct node;
 struct pool;
 struct tree_root;
 
-#define OP_READ	       1u /* changes nothing: no reservation, no txg */
-#define OP_USE_RESERVE 2u /* gives space back: may use the reserve */
-#define OP_COMMITTER   4u /* run by the committer, on the sealed group */
-#define OP_SETTLE      8u /* what users see stays: on a readonly dataset too */
+#define OP_READ	       1u  /* changes nothing: no reservation, no txg */
+#define OP_USE_RESERVE 2u  /* gives space back: may use the reserve */
+#define OP_COMMITTER   4u  /* run by the committer, on the sealed group */
+#define OP_HOLDER      16u /* holds the space map: waits for no other who does */
+#define OP_SETTLE      8u  /* what users see stays: on a readonly dataset too */
 
 struct op {
 	struct pool *pool;

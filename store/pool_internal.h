@@ -264,6 +264,8 @@ void pool_worker_wait(struct pool *pool);
 /** A commit that may bring blocks back; 1: so may the next, as the reaper had
  * work.  -ENOSPC: none could. */
 int pool_wait_space(void *pool);
+/** The same for who holds the space map (space_map_hold()). */
+int pool_commit_space(struct pool *pool);
 
 /* -- pool.c --------------------------------------------------------------- */
 

@@ -220,9 +220,8 @@ void pool_worker_wait(struct pool *pool)
 	os_mutex_unlock(&pool->work_lock);
 }
 
-int pool_wait_space(void *arg)
+static int wait_space(struct pool *pool, bool unheld)
 {
-	struct pool *pool = arg;
 	struct space_map_stat st;
 	bool dead;
 	int rc;
@@ -232,9 +231,22 @@ int pool_wait_space(void *arg)
 	if (!txg_anything_open(pool) && st.nr_deferred == 0 && !dead)
 		return -ENOSPC;
 	scrub_make_room(pool);
+	/* what was freed is handed out by a commit that nobody holds up */
+	if (unheld)
+		space_map_wait_unheld(pool->sm);
 	rc = txg_commit(pool);
 	/* what a commit reaps on a busy host may be little */
 	return rc ? rc : dead;
+}
+
+int pool_wait_space(void *pool)
+{
+	return wait_space(pool, true);
+}
+
+int pool_commit_space(struct pool *pool)
+{
+	return wait_space(pool, false);
 }
 
 int pool_wait_reaped(struct pool *pool)

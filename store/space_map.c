@@ -607,6 +607,26 @@ void space_map_unhold(struct space_map *sm)
 	uint32_t was = __atomic_fetch_sub(&sm->nr_holds, 1, __ATOMIC_SEQ_CST);
 
 	dbs_assert(was > 0);
+	if (was > 1)
+		return;
+	os_mutex_lock(&sm->lock);
+	sm->nr_unheld++;
+	os_cond_broadcast(&sm->unheld);
+	os_mutex_unlock(&sm->lock);
+}
+
+void space_map_wait_unheld(struct space_map *sm)
+{
+	uint64_t before;
+
+	os_mutex_lock(&sm->lock);
+	before = sm->nr_unheld;
+	sm->nr_waiting++;
+	while (space_map_held(sm) && sm->nr_unheld == before &&
+	       os_cond_wait_ms(&sm->unheld, &sm->lock, 10000))
+		;
+	sm->nr_waiting--;
+	os_mutex_unlock(&sm->lock);
 }
 
 bool space_map_held(struct space_map *sm)

@@ -146,6 +146,8 @@ void space_map_committed(struct space_map *sm);
 void space_map_hold(struct space_map *sm);
 void space_map_unhold(struct space_map *sm);
 bool space_map_held(struct space_map *sm);
+/** Wait until nobody holds it, no locks held, for ten seconds at most. */
+void space_map_wait_unheld(struct space_map *sm);
 /** Make the map cover @nr_blocks.  @written: the new blocks need no zeros
  * ahead.  Errors: -EINVAL not more than now; -EFBIG; -ENOMEM */
 int space_map_grow(struct space_map *sm, uint64_t nr_blocks, bool written);

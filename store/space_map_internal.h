@@ -60,6 +60,9 @@ struct space_map {
 	/* under lock, the allocator's */
 	struct os_mutex lock;
 	struct os_cond loaded;
+	struct os_cond unheld;
+	uint32_t nr_waiting;	/* for that */
+	uint64_t nr_unheld;	/* times that the last holder let go */
 	uint64_t nr_blocks;	/* changed by grow, with count_lock too */
 	uint32_t nr_regions;	/* the same */
 	struct region **region; /* NULL: never looked at */

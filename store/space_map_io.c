@@ -159,6 +159,7 @@ int space_map_open(struct blkdev *dev, uint64_t pool_id,
 	os_mutex_init(&sm->lock);
 	os_mutex_init(&sm->count_lock);
 	os_cond_init(&sm->loaded);
+	os_cond_init(&sm->unheld);
 	rc = tables_new(sm, le64_get(sb->nr_blocks));
 	/* so much is there even when memory is short */
 	sm->cap_freed = 1024;
@@ -225,6 +226,7 @@ void space_map_free(struct space_map *sm)
 	os_mutex_release(&sm->lock);
 	os_mutex_release(&sm->count_lock);
 	os_cond_release(&sm->loaded);
+	os_cond_release(&sm->unheld);
 	free(sm);
 }
 

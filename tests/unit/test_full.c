@@ -8,8 +8,11 @@
  */
 #include <errno.h>
 #include <linux/falloc.h>
+#include <sched.h>
 
 #include "store/format.h"
+#include "store/pool_internal.h"
+#include "store/space_map_internal.h"
 #include "store/util.h"
 #include "tests/lib/file_pool.h"
 #include "tests/lib/rnd.h"
@@ -393,6 +396,67 @@ static void full__it_can_be_closed_and_opened(void **state)
 	each_way(must_reopen, 40 * MIB);
 }
 
+#define NR_COUNTED (30 * 120u) /* records of 30 leaves or so */
+#define NR_LATE	   5u
+
+/* false: there is no more room */
+static bool shadow_all_leaves(struct dataset *c)
+{
+	uint64_t ino = find_name(c, INO_ROOT, "counted");
+	int rc = 0;
+
+	for (uint64_t at = 0; at < NR_COUNTED && rc == 0; at += 60)
+		rc = file_fallocate(c, ino,
+				    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				    at << 12, 1u << 12, 0);
+	return must_fit(rc);
+}
+
+/* Some 3,500 counts pass 254 in one commit, which has only the reserve. */
+static void full__large_counts_of_one_commit_find_room(void **state)
+{
+	struct dataset_properties p = info_of(fp.ds).properties;
+	struct pool_stat st;
+	struct dataset *c;
+	bool fits = true;
+	uint64_t ino;
+
+	(void)state;
+	p.recordsize = 4096;
+	CHECK_OK(dataset_set_properties(fp.ds, &p));
+	ino = make_file(fp.ds, INO_ROOT, "counted");
+	for (uint64_t at = 0; at < NR_COUNTED; at += 120)
+		write_at(fp.ds, ino, at << 12, noise, 120u << 12);
+	/* the head's leaf, and those of 253 clones */
+	for (unsigned i = 0; i < 253 + NR_LATE; i++) {
+		CHECK_OK(dataset_clone(fp.ds, numbered("c", i), NULL));
+		if (i >= 253)
+			continue;
+		c = clone_no(i);
+		CHECK(shadow_all_leaves(c));
+		dataset_put(c);
+	}
+	CHECK_OK(pool_sync(fp.pool));
+	fill_rest(fp.ds);
+	CHECK_OK(pool_sync(fp.pool));
+	fill_rest(fp.ds);
+	for (unsigned i = 253; fits && i < 253 + NR_LATE; i++) {
+		c = clone_no(i);
+		fits = shadow_all_leaves(c);
+		dataset_put(c);
+	}
+	CHECK(fits);
+	CHECK_OK(pool_sync(fp.pool));
+	pool_stat(fp.pool, &st);
+	CHECK(!st.failed);
+	for (unsigned i = 0; i < 253 + NR_LATE; i++) {
+		c = clone_no(i);
+		CHECK_OK(dataset_destroy(c, 0));
+		dataset_put(c);
+	}
+	CHECK(free_now() > 20 * MIB);
+}
+
 /* Each commit has the time to reap 16 nodes, of some hundred. */
 static void full__a_writer_waits_for_a_slow_reaper(void **state)
 {
@@ -423,6 +487,58 @@ static void full__a_writer_waits_for_a_slow_reaper(void **state)
 	CHECK_OK(dataset_open(fp.pool, FILE_POOL_DATASET, &fp.ds));
 }
 
+struct writer {
+	struct dataset *ds;
+	uint64_t ino;
+	int rc;	  /* of what did not fit, or 0 */
+	bool end; /* atomic */
+};
+
+static void write_more(void *arg)
+{
+	struct writer *w = arg;
+
+	for (unsigned i = 0; i < 24 && w->rc == 0; i++)
+		w->rc = file_write(w->ds, w->ino, i * MIB, noise, MIB, 0);
+	__atomic_store_n(&w->end, true, __ATOMIC_RELEASE);
+}
+
+static bool somebody_waits(void)
+{
+	struct space_map *sm = fp.pool->sm;
+	bool waits;
+
+	os_mutex_lock(&sm->lock);
+	waits = sm->nr_waiting > 0;
+	os_mutex_unlock(&sm->lock);
+	return waits;
+}
+
+/* What a diff or a recount keeps back is waited for. */
+static void full__a_writer_waits_for_who_holds_the_map(void **state)
+{
+	struct writer w = {.ds = fp.ds};
+	struct os_thread t = {0};
+	struct tree_root root;
+	uint64_t ino;
+
+	(void)state;
+	fill_big();
+	CHECK_OK(pool_sync(fp.pool));
+	w.ino = make_file(fp.ds, INO_ROOT, "more");
+	CHECK_OK(dataset_hold_root(fp.ds, &root));
+	for (unsigned i = 0;
+	     (ino = find_name(fp.ds, INO_ROOT, numbered("f", i))) != 0; i++)
+		set_size(fp.ds, ino, 0);
+	CHECK_OK(pool_sync(fp.pool));
+	CHECK_OK(os_thread_start(&t, "more", write_more, &w));
+	while (!somebody_waits() && !__atomic_load_n(&w.end, __ATOMIC_ACQUIRE))
+		sched_yield();
+	dataset_release_root(fp.pool, &root);
+	os_thread_join(&t);
+	CHECK_INT(w.rc, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -435,6 +551,8 @@ int main(void)
 		TEST(full__datasets_can_be_destroyed),
 		TEST(full__it_can_be_closed_and_opened),
 		TEST(full__a_writer_waits_for_a_slow_reaper),
+		TEST(full__a_writer_waits_for_who_holds_the_map),
+		TEST(full__large_counts_of_one_commit_find_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
