@@ -415,7 +415,7 @@ static void utimensat__keeps_years_before_1970_and_beyond_2038(void **state)
 	static const int64_t seconds[] = {
 		-1,
 		-1000,
-		INT32_MIN,
+		INT32_MIN + 1,
 		0,
 		INT32_MAX,
 		(int64_t)INT32_MAX + 1,
