@@ -73,6 +73,8 @@ int ctl_cmd_pool_info(struct ctl_call *call)
 	ctl_put(call, "commit_max_ms", ns_to_ms(st.commit_ns_max));
 	ctl_put(call, "read_only", json_boolean(st.read_only));
 	ctl_put(call, "failed", json_boolean(st.failed));
+	ctl_put(call, "read_only_why",
+		*st.why ? ctl_json_bytes(st.why) : json_null());
 	ctl_put(call, "scrub", ctl_json_scrub(call->ctx->pool));
 	return 0;
 }

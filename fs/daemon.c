@@ -50,8 +50,9 @@ _Noreturn static void parent_wait(int fd, pid_t child)
 		_exit(CTL_FAILED);
 	}
 	v.text[sizeof(v.text) - 1] = '\0';
-	if (v.code)
-		fprintf(stderr, "dbsfs: %s\n", v.text);
+	if (v.text[0])
+		fprintf(stderr, "dbsfs: %s%s\n",
+			v.code ? "" : "warning: ", v.text);
 	_exit(v.code);
 }
 
@@ -114,11 +115,22 @@ static void notify(const char *state)
 	close(fd);
 }
 
-void daemon_ready(void)
+/* A path may have been given with a newline or worse in it. */
+static void make_printable(char *text)
 {
-	const struct verdict ok = {0};
+	for (; *text; text++)
+		if (iscntrl((unsigned char)*text))
+			*text = '?';
+}
+
+void daemon_ready(const char *warning)
+{
+	struct verdict ok = {0};
 	char state[64];
 	int null;
+
+	snprintf(ok.text, sizeof(ok.text), "%s", warning);
+	make_printable(ok.text);
 
 	if (verdict_fd >= 0) {
 		null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -148,10 +160,7 @@ void daemon_fail(enum ctl_code code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(v.text, sizeof(v.text), fmt, ap);
 	va_end(ap);
-	/* a path may have been given with a newline or worse in it */
-	for (char *c = v.text; *c; c++)
-		if (iscntrl((unsigned char)*c))
-			*c = '?';
+	make_printable(v.text);
 	if (verdict_fd >= 0)
 		verdict_send(&v);
 	else

@@ -17,8 +17,9 @@
 
 /** Fork; returns in the child only. */
 void daemon_fork(void);
-/** Tell who waits (the parent, systemd) that the mount works. */
-void daemon_ready(void);
+/** Tell who waits (the parent, systemd) that the mount works; @warning: "", or
+ * what to say on stderr. */
+void daemon_ready(const char *warning);
 void daemon_stopping(void);
 /**
  * Say why on stderr, through the parent if there is one, and exit.

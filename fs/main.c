@@ -35,6 +35,7 @@ struct server {
 	char pool_path[PATH_MAX];
 	char socket_path[PATH_MAX];
 	char pid_path[PATH_MAX]; /* "" : none */
+	char warning[1024];	 /* for who waits; "": all is well */
 	uid_t owner;
 	int pid_dir; /* -1: not written */
 	struct mountpoint mp;
@@ -145,6 +146,8 @@ static void server_open_device(struct server *s)
 	int rc, pid = 0;
 
 	host_path_link(s->pool_fd, link);
+	if (read_only)
+		pool_settle(link);
 	rc = blkdev_file_open(link, read_only ? BLKDEV_READ_ONLY : 0, &s->dev,
 			      &pid);
 	if (rc == -EBUSY && pid)
@@ -238,6 +241,10 @@ static void server_open_pool(struct server *s)
 			    "cannot open the pool '%s': %s", s->args.pool,
 			    strerror(-rc));
 	s->dev = NULL; /* the pool's now */
+	if (*error.text)
+		snprintf(s->warning, sizeof(s->warning),
+			 "pool '%s' can only be read: %s", s->args.pool,
+			 error.text);
 	rc = pool_scrub_resume(s->fs.pool);
 	if (rc)
 		log_warn("the scrub cannot go on pool=%s error=%d",
@@ -445,7 +452,7 @@ int main(int argc, char **argv)
 	fs_touch_top(&s.fs);
 	server_mount(&s);
 	server_answer(&s);
-	daemon_ready();
+	daemon_ready(s.warning);
 	server_wait(&s);
 	daemon_stopping();
 	control_stop(s.control);

@@ -142,7 +142,7 @@ static int check_log(struct check *c)
 		check_report(c, "the intent log: %s", why.text);
 	c->log_unclear = rc || scan.damaged || scan.newer;
 	c->result->nr_batches = scan.nr_batches;
-	if (scan.nr_batches > 0)
+	if (scan.nr_batches > 0 && !c->log_unclear)
 		check_note(c,
 			   "%llu batches of the intent log (%llu log records) "
 			   "wait for replay, which comes when the pool is "

@@ -228,7 +228,9 @@ int ilog_replay(struct pool *pool, struct ilog_scan *scan,
 					"the intent log cannot be replayed: %s",
 					rc == -EUCLEAN ? "it does not fit the "
 							 "pool"
-						       : strerror(-rc));
+					: rc == -EBADMSG ? "what it changes "
+							   "is damaged"
+							 : strerror(-rc));
 	} else if (rc == 0) {
 		go_on_behind(pool, &r.chain);
 		/* the same data written there again would bring it back */

@@ -2,6 +2,7 @@
 #include "store/pool.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,9 +168,38 @@ static int load(struct blkdev *dev, const struct pool_options *options,
 		pool_free(pool);
 		return rc;
 	}
-	pool->sb->flags = le32_of(0);
+	if (!pool->read_only)
+		pool->sb->flags = le32_of(0);
 	*out = pool;
 	return 0;
+}
+
+/* Who only reads sees the last commit; @why: what is missing then, or "". */
+static void look_at_log(struct pool *pool, struct store_error *why)
+{
+	struct ilog_scan scan;
+
+	if (le32_get(pool->sb->flags) & SUPERBLOCK_CLEAN)
+		return;
+	if (ilog_scan_device(pool->dev, pool->sb, &scan, why) == 0 &&
+	    !scan.damaged && !scan.newer && scan.nr_records > 0)
+		store_error_set(why,
+				"the pool was not closed, and %" PRIu64
+				" log records wait to be replayed, which needs "
+				"write access: this is the state of the last "
+				"commit",
+				scan.nr_records);
+}
+
+/* The pool is open, read-only, and older than it should be. */
+static void is_older(struct pool *pool, const struct store_error *why,
+		     struct store_error *error)
+{
+	log_warn("pool is open read-only, without its intent log pool=%s: %s",
+		 pool->name, why->text);
+	snprintf(pool->why, sizeof(pool->why), "%s", why->text);
+	if (error)
+		*error = *why;
 }
 
 /*
@@ -186,6 +216,11 @@ static int load_and_replay(struct blkdev *dev,
 	struct pool *pool;
 	int rc = load(dev, options, read_only, &pool, error);
 
+	if (rc == 0 && pool->read_only) {
+		look_at_log(pool, &why);
+		if (why.text[0])
+			is_older(pool, &why, error);
+	}
 	if (rc || pool->read_only) {
 		*out = pool;
 		return rc;
@@ -200,7 +235,13 @@ static int load_and_replay(struct blkdev *dev,
 	log_error("intent log not replayed pool=%s error=%d: %s", pool->name,
 		  -rc, why.text);
 	pool_free(pool);
-	return rc == -EUCLEAN ? load(dev, options, true, out, NULL) : rc;
+	/* damage stays; an error of the device may go away */
+	if (rc != -EUCLEAN && rc != -EBADMSG)
+		return rc;
+	rc = load(dev, options, true, out, NULL);
+	if (rc == 0)
+		is_older(*out, &why, error);
+	return rc;
 }
 
 int pool_open_on(struct blkdev *dev, const struct pool_options *options,
@@ -230,15 +271,41 @@ int pool_open_on(struct blkdev *dev, const struct pool_options *options,
 	return 0;
 }
 
+void pool_settle(const char *path)
+{
+	const struct pool_options o = {.no_background = true};
+	struct superblock *sb = calloc(1, sizeof(*sb));
+	struct blkdev *dev = NULL;
+	struct store_error why;
+	struct ilog_scan scan;
+	struct pool *pool;
+	bool waits = false;
+
+	if (sb &&
+	    blkdev_file_open(path, BLKDEV_READ_ONLY | BLKDEV_NO_LOCK, &dev,
+			     NULL) == 0 &&
+	    superblock_read(dev, sb, true, NULL) == 0 &&
+	    !(le32_get(sb->flags) & SUPERBLOCK_CLEAN))
+		waits = ilog_scan_device(dev, sb, &scan, &why) == 0 &&
+			scan.nr_records > 0;
+	blkdev_close(dev);
+	free(sb);
+	/* opening it replays; what cannot be is told by who opens it next */
+	if (waits && pool_open(path, &o, &pool, NULL) == 0)
+		pool_close(pool);
+}
+
 int pool_open(const char *path, const struct pool_options *options,
 	      struct pool **pool, struct store_error *error)
 {
 	bool read_only = options && options->read_only;
 	struct blkdev *dev;
-	int owner = 0;
-	int rc = blkdev_file_open(path, read_only ? BLKDEV_READ_ONLY : 0, &dev,
-				  &owner);
+	int owner = 0, rc;
 
+	if (read_only)
+		pool_settle(path);
+	rc = blkdev_file_open(path, read_only ? BLKDEV_READ_ONLY : 0, &dev,
+			      &owner);
 	if (rc == -EBUSY && owner > 0)
 		store_error_set(error, "pool '%s' is in use by pid %d", path,
 				owner);
@@ -368,6 +435,7 @@ void pool_stat(struct pool *pool, struct pool_stat *st)
 		__atomic_load_n(&pool->commit_ns_max, __ATOMIC_RELAXED);
 	st->failed = pool_failed(pool);
 	st->read_only = pool->read_only || st->failed;
+	memcpy(st->why, pool->why, sizeof(st->why));
 }
 
 int pool_probe(const char *path, struct pool_stat *st,

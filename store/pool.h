@@ -54,7 +54,7 @@ int pool_create_on(struct blkdev *dev,
 		   struct store_error *error);
 
 struct pool_options {
-	bool read_only;	    /* changes nothing on the device */
+	bool read_only;	    /* changes nothing, but see pool_settle() */
 	size_t cache_bytes; /* node cache; 0: 96 MiB */
 	uint32_t commit_ms; /* longest life of an open txg; 0: 5,000 */
 	bool no_background; /* tests: no threads; commits only by pool_sync */
@@ -65,12 +65,21 @@ struct pool_options {
  * Errors: -EBUSY it is in use (the text names the pid); -EINVAL it is not a
  *         pool; -EUCLEAN it is one but truncated or damaged; -ENOTSUP an
  *         unknown version or feature; any errno of open(2)
+ * @error:  set in success, too, where the pool is older than what was
+ *         acknowledged, since its intent log could not be replayed
  */
 int pool_open(const char *path, const struct pool_options *options,
 	      struct pool **pool, struct store_error *error);
-/** The same on an open device; the pool owns it from success on. */
+/** The same on an open device; the pool owns it from success on.  What is
+ * opened read-only so is not settled. */
 int pool_open_on(struct blkdev *dev, const struct pool_options *options,
 		 struct pool **pool, struct store_error *error);
+/**
+ * Replay what a crash left in the intent log, for who will only read the pool.
+ * Nothing happens where it was closed, is in use, or cannot be written: who
+ * opens it is told then.
+ */
+void pool_settle(const char *path);
 /**
  * Commit, stop the threads, free.  Every struct dataset must have been put.
  * Returns the error of the last commit; the pool is gone all the same.
@@ -109,6 +118,8 @@ struct pool_stat {
 	uint64_t commit_ns_last, commit_ns_max;
 	bool read_only;
 	bool failed; /* read-only because a write failed */
+	/* "", or why it is read-only and what it lacks, one sentence */
+	char why[512];
 };
 void pool_stat(struct pool *pool, struct pool_stat *st);
 /** Wait until the reaper has nothing left to do and its frees committed. */

@@ -133,6 +133,7 @@ struct pool {
 	struct space_map *sm;
 	struct node_cache *nc;
 	bool read_only;
+	char why[sizeof(((struct store_error *)0)->text)]; /* pool_stat's */
 	struct txg_state txg;
 	struct ilog *ilog;
 	struct pool_replay replay; /* while it is opened, one thread */

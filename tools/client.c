@@ -28,6 +28,8 @@ static int open_pool(struct client *c, const char *path, bool read_only)
 
 	if (err)
 		return fail_pool(path, err, &error);
+	if (error.text[0])
+		note("pool '%s' can only be read: %s", path, error.text);
 	c->path = realpath(path, NULL);
 	if (!c->path)
 		c->path = strdup(path);

@@ -224,6 +224,8 @@ static void info_print(const json_t *info)
 		 out_get_bool(info, "failed")	   ? "failed, read-only"
 		 : out_get_bool(info, "read_only") ? "read-only"
 						   : "good");
+	if (*out_get_text(info, "read_only_why"))
+		info_row(table, "why", out_get_text(info, "read_only_why"));
 	info_row(table, "scrub", scrub_summary(text, sizeof(text), info));
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
 		info_size(table, info, sizes[i]);

@@ -116,6 +116,80 @@ daemon_pid() { json .pid "$DBS" mount "$POOL" "$MNT"; }
 	check_unmount_after_kill
 }
 
+# A mounted pool with a file and a snapshot that only its log has, killed.
+killed_pool()
+{
+	"$DBS" create a
+	pid=$(daemon_pid)
+	"$DBS" sync
+	for i in 1 2 3 4 5; do
+		echo "kept $i" >"$MNT/a/file$i"
+		sync "$MNT/a/file$i"
+	done
+	"$DBS" snapshot a@one
+	kill -KILL "$pid"
+	until ended "$pid"; do sleep 0.02; done
+}
+
+@test "a killed daemon: who only reads sees what was acknowledged" {
+	killed_pool
+	[ "$("$DBS" list -t snapshot --json | jq -r '.items[].name')" = a@one ]
+	"$DBS" mount "$POOL" "$MNT"
+	"$DBS" umount "$MNT"
+	"$DBS" rm -y a@one
+	"$DBS" mount "$POOL" "$MNT"
+	"$DBS" snapshot a@two
+	pid=$("$DBS" pool list --json |
+		jq -r ".items[] | select(.mountpoint == \"$MNT\") | .pid")
+	kill -KILL "$pid"
+	until ended "$pid"; do sleep 0.02; done
+	run --separate-stderr "$DBS" mount -o ro "$POOL" "$MNT"
+	[ "$status" -eq 0 ]
+	[[ $stderr != *"can only be read"* ]]
+	[ "$(cat "$MNT/a/.dbs/snapshot/two/file5")" = "kept 5" ]
+	fails 4 "read-only" "$DBS" snapshot a@three
+	"$DBS" umount "$MNT"
+}
+
+# A byte of the third batch in the ring is flipped.
+damage_log()
+{
+	python3 - "$POOL" <<'PYTHON'
+import sys
+with open(sys.argv[1], "r+b") as pool:
+    found = 0
+    for i in range(100):
+        pool.seek(((2 * 4032 + 2) + i) * 4096)
+        block = pool.read(4096)
+        found += block[8:12] == b"ILOG"
+        if found == 3:
+            pool.seek(-3000, 1)
+            pool.write(bytes([block[1096] ^ 1]))
+            sys.exit(0)
+sys.exit(1)
+PYTHON
+}
+
+@test "a damaged log: the pool can be read, and all say so" {
+	killed_pool
+	damage_log
+	run --separate-stderr "$DBS" mount "$POOL" "$MNT"
+	[ "$status" -eq 0 ]
+	[[ $stderr == *"warning: pool '$POOL' can only be read: the intent log is damaged"* ]]
+	ls "$MNT/a"
+	fails 4 "read-only" "$DBS" snapshot a@three
+	[[ $(json .read_only_why "$DBS" pool info) == "the intent log is damaged"* ]]
+	"$DBS" pool info | grep -q "^why  *the intent log is damaged"
+	"$DBS" umount "$MNT"
+	run --separate-stderr "$DBS" list
+	[ "$status" -eq 0 ]
+	[[ $stderr == *"can only be read: the intent log is damaged"* ]]
+	run "$DBS" pool check "$POOL"
+	[ "$status" -eq 1 ]
+	[[ $output == *"the intent log is damaged"* ]]
+	[[ $output != *"wait for replay"* ]]
+}
+
 check_unmount_after_kill()
 {
 	local pid

@@ -666,6 +666,33 @@ static void log__that_goes_on_behind_a_gap_is_damaged(void **state)
 	opens_with(0, true);
 }
 
+/* What it changes cannot be read: the rest of the pool can. */
+static void log__of_a_damaged_tree_opens_read_only(void **state)
+{
+	struct store_error error;
+	struct pool_stat st;
+	struct blkdev *dev;
+	struct pool *pool;
+	uint64_t blkno;
+
+	(void)state;
+	make_file(fp.ds, INO_ROOT, "before");
+	commit();
+	blkno = fp.ds->tree.root.blkno;
+	six_batches();
+	image[blkno * BLOCK_SIZE + 100] ^= 1;
+	dev = blkdev_view_open(image, SIZE);
+	log_set_sink(no_log);
+	pool = open_on(dev, &error);
+	CHECK(strstr(error.text, "cannot be replayed"));
+	pool_stat(pool, &st);
+	CHECK(st.read_only);
+	CHECK_STR(st.why, error.text);
+	CHECK_OK(pool_close(pool));
+	blkdev_close(dev);
+	log_set_sink(NULL);
+}
+
 /* The newest superblock is gone from both rings. */
 static void lose_superblock(void)
 {
@@ -921,6 +948,7 @@ int main(void)
 		T(replay__may_be_cut_anywhere),
 		T(log__ends_at_a_batch_that_is_torn),
 		T(log__that_goes_on_behind_a_gap_is_damaged),
+		T(log__of_a_damaged_tree_opens_read_only),
 		T(log__of_a_later_superblock_opens_read_only),
 		T(log__of_a_later_opening_opens_read_only),
 		T(log__of_an_earlier_opening_is_old),

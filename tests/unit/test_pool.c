@@ -198,6 +198,64 @@ static void pool__read_only_changes_nothing_and_reads_all(void **state)
 	CHECK_OK(pool_close(pool));
 }
 
+/* A pool with a snapshot that only its intent log has, after a crash. */
+static void create_crashed(void)
+{
+	const struct pool_options quiet = {.no_background = true};
+	struct pool_stat st;
+	struct dataset *ds;
+	struct pool *pool;
+
+	create_file(POOL_SIZE_MIN);
+	pool = open_file(&quiet);
+	CHECK_OK(dataset_create(pool, "a", NULL, NULL));
+	CHECK_OK(dataset_open(pool, "a", &ds));
+	CHECK_OK(dataset_snapshot(ds, "s", false, NULL));
+	dataset_put(ds);
+	pool_stat(pool, &st);
+	CHECK(st.nr_batches > 0);
+	pool_abandon(pool);
+}
+
+static void pool__who_only_reads_sees_what_was_acknowledged(void **state)
+{
+	const struct pool_options ro = {.read_only = true};
+	struct pool_stat st;
+	struct dataset *ds;
+	struct pool *pool;
+
+	(void)state;
+	create_crashed();
+	pool = open_file(&ro);
+	CHECK_STR(error.text, "");
+	CHECK_OK(dataset_open(pool, "a@s", &ds));
+	dataset_put(ds);
+	pool_stat(pool, &st);
+	CHECK(st.read_only);
+	CHECK_STR(st.why, "");
+	CHECK_OK(pool_close(pool));
+}
+
+static void pool__what_cannot_be_replayed_is_said(void **state)
+{
+	const struct pool_options ro = {.read_only = true};
+	struct pool_stat st;
+	struct blkdev *dev;
+	struct dataset *ds;
+	struct pool *pool;
+
+	(void)state;
+	log_set_sink(no_log);
+	create_crashed();
+	CHECK_OK(blkdev_file_open(path, BLKDEV_READ_ONLY, &dev, NULL));
+	CHECK_OK(pool_open_on(dev, &ro, &pool, &error));
+	CHECK(strstr(error.text, "log records wait"));
+	pool_stat(pool, &st);
+	CHECK_STR(st.why, error.text);
+	CHECK_INT(dataset_open(pool, "a@s", &ds), -ENOENT);
+	CHECK_OK(pool_close(pool));
+}
+
 /* In a new file only zeroed space is used; the zeros run ahead. */
 static void pool__high_water_stays_ahead_of_what_is_used(void **state)
 {
@@ -731,6 +789,8 @@ int main(void)
 		TEST_FILE(pool__a_truncated_file_says_so),
 		TEST_FILE(pool__opened_and_closed_is_not_changed),
 		TEST_FILE(pool__read_only_changes_nothing_and_reads_all),
+		TEST_FILE(pool__who_only_reads_sees_what_was_acknowledged),
+		TEST_FILE(pool__what_cannot_be_replayed_is_said),
 		TEST_FILE(pool__high_water_stays_ahead_of_what_is_used),
 		TEST_FILE(pool__commits_by_itself_after_a_while),
 		TEST_FILE(pool__a_file_grows_and_only_grows),
