@@ -142,6 +142,9 @@ static int load(struct blkdev *dev, const struct pool_options *options,
 		o = *options;
 	o.read_only = read_only;
 	rc = superblock_read(dev, sb, read_only, error);
+	/* T2: who wrote it was perhaps killed before its flush */
+	if (rc == 0 && !read_only)
+		rc = blkdev_flush(dev);
 	if (rc == 0)
 		rc = pool_new(dev, sb, &o, &pool);
 	free(sb);

@@ -18,7 +18,9 @@
  *  T1  a node or record block is written to a block that the last committed
  *      superblock does not reach.
  *  T2  superblock n is written after a flush that follows every other write
- *      of its group, and is itself followed by a flush before anyone is told.
+ *      of its group, and is itself followed by a flush before anyone is told,
+ *      or anything that it freed is used; also by who opens the pool after the
+ *      one who wrote it was killed.
  *  T3  at most one group is open and one syncing.
  *  T4  after a failed write or flush nothing is committed any more.
  */

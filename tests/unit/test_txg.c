@@ -684,6 +684,85 @@ static void txg__looking_and_growing_beside_changes_is_safe(void **state)
 	CHECK(w.nr > 0 && l.nr > 0);
 }
 
+/* What a device that lost power has: of the superblocks those that were
+ * flushed, of all else everything. */
+static void lose_superblocks(uint8_t *image)
+{
+	size_t nr = blkdev_faulty_nr_events(fp.mem), flushed = 0;
+
+	for (size_t i = 0; i < nr; i++)
+		if (blkdev_faulty_event(fp.mem, i)->kind == BLKDEV_EVENT_FLUSH)
+			flushed = i;
+	for (size_t i = 0; i < nr; i++) {
+		const struct blkdev_event *e = blkdev_faulty_event(fp.mem, i);
+		uint64_t b = e->offset / BLOCK_SIZE;
+		bool is_superblock =
+			b < 2 * SUPERBLOCK_COPY_BLKNO &&
+			b % SUPERBLOCK_COPY_BLKNO < SUPERBLOCK_RING;
+
+		if (e->kind == BLKDEV_EVENT_WRITE &&
+		    (!is_superblock || i < flushed))
+			memcpy(image + e->offset, e->data, e->length);
+	}
+}
+
+static void fill_file(uint64_t ino, uint64_t mib, uint64_t seed)
+{
+	uint8_t *buf = malloc(1 << 20);
+	struct rnd r = {seed};
+
+	CHECK(buf);
+	for (uint64_t i = 0; i < mib; i++) {
+		rnd_fill(&r, buf, 1 << 20);
+		write_at(fp.ds, ino, i << 20, buf, 1 << 20);
+	}
+	free(buf);
+}
+
+/*
+ * T1 where the last superblock is one that a killed process wrote and did not
+ * flush: it is, before what it freed is used again.
+ */
+static void txg__a_kill_and_then_a_power_cut_lose_nothing(void **state)
+{
+	size_t size = (size_t)fp.mem->size, n;
+	uint8_t *image = blkdev_buffer_new(size), *buf = malloc(1 << 20);
+	uint64_t f = make_file(fp.ds, INO_ROOT, "f");
+	const struct pool_options o = {.no_background = true};
+	struct store_error e = {""};
+	struct dataset *ds;
+	struct blkdev *dev;
+	struct pool *pool;
+
+	(void)state;
+	CHECK(image && buf);
+	fill_file(f, 1, 1);
+	CHECK_OK(pool_sync(fp.pool));
+	CHECK_OK(blkdev_read(fp.mem, image, size, 0));
+	blkdev_faulty_record(fp.mem, true);
+	fill_file(f, 1, 2);
+	/* killed between a superblock and its flush */
+	log_set_sink(no_log);
+	blkdev_faulty_fail(fp.mem, BLKDEV_CALL_FLUSH, 2, -EIO, false, false);
+	CHECK(pool_sync(fp.pool) < 0);
+	blkdev_faulty_fail(fp.mem, 0, 0, 0, false, false);
+	log_set_sink(NULL);
+	file_pool_reopen(&fp, true);
+	fill_file(make_file(fp.ds, INO_ROOT, "g"), 8, 3);
+	lose_superblocks(image);
+	blkdev_faulty_record(fp.mem, false);
+	dev = blkdev_view_open(image, size);
+	CHECK_OK(pool_open_on(blkdev_borrow(dev), &o, &pool, &e));
+	CHECK_OK(dataset_open(pool, FILE_POOL_DATASET, &ds));
+	CHECK_OK(file_read(ds, f, 0, buf, 1 << 20, &n));
+	CHECK_UINT(n, 1 << 20);
+	dataset_put(ds);
+	CHECK_OK(pool_close(pool));
+	blkdev_close(dev);
+	free(image);
+	free(buf);
+}
+
 #define TEST_FAULTY(name)                                                      \
 	cmocka_unit_test_setup_teardown(name, setup_faulty, teardown)
 #define TEST_GATE(name)                                                        \
@@ -694,6 +773,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST_FAULTY(txg__superblocks_stand_between_two_flushes),
 		TEST_FAULTY(txg__no_block_in_use_is_overwritten),
+		TEST_FAULTY(txg__a_kill_and_then_a_power_cut_lose_nothing),
 		TEST_FAULTY(txg__nothing_to_commit_writes_nothing),
 		TEST_FAULTY(txg__fsync_of_an_unchanged_dataset_is_free),
 		TEST_FAULTY(txg__a_failing_write_is_no_success),
