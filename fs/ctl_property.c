@@ -183,6 +183,17 @@ static json_t *properties_json(const struct dataset_properties *p)
 			 ctl_json_u64(p->quota), "readonly", (int)p->readonly);
 }
 
+/* What ctl_property_set() changes for @key, which is one. */
+static unsigned native_bit(const char *key)
+{
+	if (strcmp(key, "recordsize") == 0)
+		return DATASET_SET_RECORDSIZE;
+	if (strcmp(key, "compression") == 0)
+		return DATASET_SET_COMPRESSION;
+	return strcmp(key, "quota") == 0 ? DATASET_SET_QUOTA
+					 : DATASET_SET_READONLY;
+}
+
 static int native_set(struct ctl_call *call, struct dataset *ds,
 		      const char *name, const char *key, const json_t *value)
 {
@@ -193,7 +204,7 @@ static int native_set(struct ctl_call *call, struct dataset *ds,
 	dataset_info(ds, &info);
 	if (ctl_property_set(call, &info.properties, key, value))
 		return -1;
-	rc = dataset_set_properties(ds, &info.properties);
+	rc = dataset_change_properties(ds, native_bit(key), &info.properties);
 	if (rc)
 		return ctl_fail_errno(call, rc, "cannot set '%s' of '%s'", key,
 				      name);

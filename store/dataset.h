@@ -142,12 +142,20 @@ int dataset_rename(struct dataset *ds, const char *name);
 /**
  * Destroy a dataset or snapshot.  Returns at once; the reaper gives its
  * blocks back.  Operations on handles that are still held give -ESTALE.
- * Errors: -ENOTEMPTY it has snapshots; -EBUSY open files and no FORCE
+ * Errors: -ESTALE somebody else did, and that is durable; -ENOTEMPTY it has
+ *         snapshots; -EBUSY open files and no FORCE
  */
 int dataset_destroy(struct dataset *ds, unsigned flags);
 
 int dataset_set_properties(struct dataset *ds,
 			   const struct dataset_properties *p);
+#define DATASET_SET_RECORDSIZE	1u
+#define DATASET_SET_COMPRESSION 2u
+#define DATASET_SET_QUOTA	4u
+#define DATASET_SET_READONLY	8u
+/** Set those that @which names; the others stay, whoever else sets them. */
+int dataset_change_properties(struct dataset *ds, unsigned which,
+			      const struct dataset_properties *p);
 
 /* User properties: keys up to 200 bytes, values up to 1,000. */
 int dataset_set_user(struct dataset *ds, const char *key, const char *value);

@@ -563,8 +563,23 @@ int dataset_rename(struct dataset *ds, const char *name)
 
 struct set_arg {
 	struct dataset *ds;
+	unsigned which; /* DATASET_SET_* */
 	const struct dataset_properties *properties;
 };
+
+static void set(struct dataset_properties *to, const struct set_arg *a)
+{
+	const struct dataset_properties *from = a->properties;
+
+	if (a->which & DATASET_SET_RECORDSIZE)
+		to->recordsize = from->recordsize;
+	if (a->which & DATASET_SET_COMPRESSION)
+		to->compression = from->compression;
+	if (a->which & DATASET_SET_QUOTA)
+		to->quota = from->quota;
+	if (a->which & DATASET_SET_READONLY)
+		to->readonly = from->readonly;
+}
 
 static int set_body(struct op *op, void *arg)
 {
@@ -579,7 +594,7 @@ static int set_body(struct op *op, void *arg)
 	if (rc == 0)
 		rc = op_ready(op);
 	if (rc == 0) {
-		ds->properties = *a->properties;
+		set(&ds->properties, a);
 		ilog_set(op, ds);
 		dataset_mark_dirty(op, ds);
 	}
@@ -587,14 +602,20 @@ static int set_body(struct op *op, void *arg)
 	return rc;
 }
 
-int dataset_set_properties(struct dataset *ds,
-			   const struct dataset_properties *p)
+int dataset_change_properties(struct dataset *ds, unsigned which,
+			      const struct dataset_properties *p)
 {
-	struct set_arg a = {.ds = ds, .properties = p};
+	struct set_arg a = {.ds = ds, .which = which, .properties = p};
 
 	if (properties_problem(p))
 		return -EINVAL;
 	return dataset_change_root(ds->pool, 1, 0, set_body, &a);
+}
+
+int dataset_set_properties(struct dataset *ds,
+			   const struct dataset_properties *p)
+{
+	return dataset_change_properties(ds, ~0u, p);
 }
 
 /* ---- holding a root while it is walked ---------------------------------- */

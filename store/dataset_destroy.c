@@ -251,7 +251,11 @@ int dataset_destroy(struct dataset *ds, unsigned flags)
 	dataset_info(ds, &info);
 	rc = dataset_change_root(ds->pool, info.nr_snapshots + 1,
 				 OP_USE_RESERVE, destroy_body, &a);
-
+	/* who is told that it is gone may count on that */
+	if (rc == -ESTALE) {
+		rc = ilog_sync_all(ds->pool);
+		rc = rc ? rc : -ESTALE;
+	}
 	for (size_t i = 0; a.applied && i < a.nr_recount; i++) {
 		if (rc == 0)
 			pool_want_purge(a.recount[i]);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 
 #include "store/ilog_internal.h"
 #include "store/pool_internal.h"
@@ -227,6 +228,68 @@ static void ilog__threads_that_wait_share_batches(void **state)
 		CHECK_UINT(attr_of(fp.ds, ino[i]).size, ROUNDS * 7);
 }
 
+struct destroyer {
+	struct dataset *ds;
+	int rc;
+	bool done; /* atomic */
+};
+
+static void *destroy_one(void *arg)
+{
+	struct destroyer *d = arg;
+
+	d->rc = dataset_destroy(d->ds, 0);
+	__atomic_store_n(&d->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static uint32_t nr_waiting(struct ilog *l)
+{
+	uint32_t nr;
+
+	os_mutex_lock(&l->lock);
+	nr = l->waiting;
+	os_mutex_unlock(&l->lock);
+	return nr;
+}
+
+/* L6, for who finds it gone too: nobody may tell his user that it is. */
+static void ilog__a_destroyed_dataset_is_gone_for_good(void **state)
+{
+	struct ilog *l = fp.pool->ilog;
+	struct destroyer d[2] = {0};
+	pthread_t thread[2];
+	bool early = false;
+
+	(void)state;
+	CHECK_OK(dataset_create(fp.pool, "x", NULL, NULL));
+	for (unsigned i = 0; i < 2; i++)
+		CHECK_OK(dataset_open(fp.pool, "x", &d[i].ds));
+	/* as while another batch is being flushed */
+	os_mutex_lock(&l->lock);
+	l->busy = true;
+	os_mutex_unlock(&l->lock);
+	for (uint32_t i = 0; i < 2; i++) {
+		CHECK(pthread_create(&thread[i], NULL, destroy_one, &d[i]) ==
+		      0);
+		while (nr_waiting(l) < i + 1 &&
+		       !__atomic_load_n(&d[i].done, __ATOMIC_ACQUIRE))
+			sched_yield();
+		early |= __atomic_load_n(&d[i].done, __ATOMIC_ACQUIRE);
+	}
+	os_mutex_lock(&l->lock);
+	l->busy = false;
+	os_cond_broadcast(&l->done);
+	os_mutex_unlock(&l->lock);
+	for (unsigned i = 0; i < 2; i++) {
+		pthread_join(thread[i], NULL);
+		dataset_put(d[i].ds);
+	}
+	CHECK(!early);
+	CHECK_INT(d[0].rc, 0);
+	CHECK_INT(d[1].rc, -ESTALE);
+}
+
 #define ILOG_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -241,6 +304,7 @@ int main(void)
 		ILOG_TEST(ilog__suspended_writes_no_batch_before_a_commit),
 		ILOG_TEST(ilog__commit_drops_what_was_not_written),
 		ILOG_TEST(ilog__threads_that_wait_share_batches),
+		ILOG_TEST(ilog__a_destroyed_dataset_is_gone_for_good),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

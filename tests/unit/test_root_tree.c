@@ -76,6 +76,28 @@ static void property__readonly_refuses_every_change(void **state)
 	write_at(fp.ds, ino, 0, "x", 1);
 }
 
+/* Two who set one each have both, whatever they had read before. */
+static void property__set_alone_leaves_the_others(void **state)
+{
+	struct dataset_properties mine = info_of(fp.ds).properties;
+	struct dataset_properties yours = mine, now;
+
+	(void)state;
+	mine.quota = UINT64_C(1) << 30;
+	yours.compression = 7;
+	yours.recordsize = 4096;
+	yours.readonly = true;
+	CHECK_OK(dataset_change_properties(fp.ds, DATASET_SET_QUOTA, &mine));
+	CHECK_OK(dataset_change_properties(fp.ds, DATASET_SET_COMPRESSION,
+					   &yours));
+	file_pool_reopen(&fp, true);
+	now = info_of(fp.ds).properties;
+	CHECK_UINT(now.quota, mine.quota);
+	CHECK_INT(now.compression, 7);
+	CHECK_UINT(now.recordsize, mine.recordsize);
+	CHECK(!now.readonly);
+}
+
 static void property__values_out_of_range_are_refused(void **state)
 {
 	struct dataset_properties good = info_of(fp.ds).properties, p;
@@ -438,6 +460,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(property__readonly_refuses_every_change),
+		TEST(property__set_alone_leaves_the_others),
 		TEST(property__values_out_of_range_are_refused),
 		TEST(user__properties_come_back_as_they_were_set),
 		TEST(user__keys_with_one_hash_are_told_apart),
