@@ -242,7 +242,8 @@ _Static_assert(offsetof(struct superblock, space) == 768, "space");
  *
  * | offset | length | meaning                                            |
  * |--------|--------|----------------------------------------------------|
- * | 0      | 40     | header; blkno: position in the ring; txg: open txg |
+ * | 0      | 40     | header; blkno: position in the ring; txg: its      |
+ * |        |        | first log record's                                 |
  * | 40     | 16     | pool UUID                                          |
  * | 56     | 8      | epoch                                              |
  * | 64     | 8      | sequence number                                    |
@@ -654,5 +655,21 @@ struct ilog_user { /* followed by key and value */
 	struct le16 key_len;
 	struct le32 value_len; /* ILOG_USER_UNSET: deleted */
 };
+
+/* bytes one after the other: nothing is aligned, nothing padded */
+_Static_assert(sizeof(struct ilog_dataset) == 5, "ilog_dataset");
+_Static_assert(sizeof(struct ilog_put) == 16, "ilog_put");
+_Static_assert(sizeof(struct ilog_del) == 14, "ilog_del");
+_Static_assert(sizeof(struct ilog_trim) == 27, "ilog_trim");
+_Static_assert(sizeof(struct ilog_extent) == 34, "ilog_extent");
+_Static_assert(sizeof(struct ilog_bytes) == 19, "ilog_bytes");
+_Static_assert(sizeof(struct ilog_create) == 32, "ilog_create");
+_Static_assert(sizeof(struct ilog_snapshot) == 28, "ilog_snapshot");
+_Static_assert(sizeof(struct ilog_clone) == 27, "ilog_clone");
+_Static_assert(sizeof(struct ilog_restore) == 31, "ilog_restore");
+_Static_assert(sizeof(struct ilog_destroy) == 6, "ilog_destroy");
+_Static_assert(sizeof(struct ilog_rename) == 6, "ilog_rename");
+_Static_assert(sizeof(struct ilog_set) == 19, "ilog_set");
+_Static_assert(sizeof(struct ilog_user) == 11, "ilog_user");
 
 #endif

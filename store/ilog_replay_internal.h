@@ -16,7 +16,7 @@ struct ilog_found {
 	uint64_t seq, pos; /* in the ring */
 	uint64_t prev_csum, csum;
 	uint64_t flushed_seq;
-	uint64_t length;
+	uint64_t length, payload_csum;
 	uint32_t nr_blocks, nr_records;
 	uint8_t *payload; /* its log records; NULL: read them again */
 };
@@ -45,7 +45,8 @@ struct ilog_chain {
 int ilog_chain_read(struct ilog_chain *c, struct blkdev *dev,
 		    const struct superblock *sb, struct ilog_scan *scan,
 		    struct store_error *error);
-/** The log records of batch @i; they stay until ilog_chain_drop(). */
+/** The log records of batch @i; they stay until ilog_chain_drop().
+ * Errors: -EUCLEAN they are not what they were */
 int ilog_chain_payload(struct ilog_chain *c, size_t i, const uint8_t **payload);
 /** Those of batch @i are not needed any more, or not soon. */
 void ilog_chain_drop(struct ilog_chain *c, size_t i);

@@ -170,6 +170,7 @@ static int batch_add(struct ilog_chain *c, const struct ilog_batch *h,
 		.csum = le64_get(h->h.csum),
 		.flushed_seq = le64_get(h->flushed_seq),
 		.length = le64_get(h->length),
+		.payload_csum = le64_get(h->payload_csum),
 		.nr_blocks = le32_get(h->nr_blocks),
 		.nr_records = le32_get(h->nr_records),
 		.payload = payload,
@@ -542,7 +543,13 @@ int ilog_chain_payload(struct ilog_chain *c, size_t i, const uint8_t **payload)
 		rc = p ? ring_copy(c, b->pos, sizeof(struct ilog_batch), p,
 				   b->length)
 		       : -ENOMEM;
-		/* it was verified, and nobody writes */
+		/* it was verified, but other bytes may come this time */
+		if (rc == 0 &&
+		    ((csum_of(p, b->length, META_ILOG_BATCH) !=
+			      b->payload_csum &&
+		      !mutated(MUTATE_LOG_CSUM_IGNORED)) ||
+		     !records_are_sound(p, b->length, b->nr_records)))
+			rc = -EUCLEAN;
 		if (rc) {
 			free(p);
 			return rc;

@@ -12,7 +12,7 @@
 
 #include "store/csum.h"
 #include "store/ilog_internal.h"
-#include "store/ilog_replay.h"
+#include "store/ilog_replay_internal.h"
 #include "store/pool_internal.h"
 #include "tests/lib/blkdev_view.h"
 #include "tests/lib/check.h"
@@ -666,6 +666,33 @@ static void log__that_goes_on_behind_a_gap_is_damaged(void **state)
 	opens_with(0, true);
 }
 
+/* A large log is read twice, and is not believed unseen the second time. */
+static void log__that_changes_while_it_is_read_is_damaged(void **state)
+{
+	uint64_t first = six_batches();
+	struct ilog_batch *b = batch_of(first + 1);
+	struct blkdev *dev = blkdev_view_open(image, SIZE);
+	struct store_error error = {""};
+	const uint8_t *payload;
+	struct ilog_chain c;
+	struct ilog_scan scan;
+	struct superblock sb;
+
+	(void)state;
+	CHECK_OK(superblock_read(dev, &sb, true, &error));
+	CHECK_OK(ilog_chain_read(&c, dev, &sb, &scan, &error));
+	CHECK_UINT(c.nr, 6);
+	for (size_t i = 0; i < 6; i++)
+		ilog_chain_drop(&c, i);
+	((uint8_t *)(b + 1))[30] ^= 1;
+	c.window_nr = 0;
+	CHECK_OK(ilog_chain_payload(&c, 0, &payload));
+	CHECK_INT(ilog_chain_payload(&c, 1, &payload), -EUCLEAN);
+	CHECK_OK(ilog_chain_payload(&c, 2, &payload));
+	ilog_chain_release(&c);
+	blkdev_close(dev);
+}
+
 /* What it changes cannot be read: the rest of the pool can. */
 static void log__of_a_damaged_tree_opens_read_only(void **state)
 {
@@ -948,6 +975,7 @@ int main(void)
 		T(replay__may_be_cut_anywhere),
 		T(log__ends_at_a_batch_that_is_torn),
 		T(log__that_goes_on_behind_a_gap_is_damaged),
+		T(log__that_changes_while_it_is_read_is_damaged),
 		T(log__of_a_damaged_tree_opens_read_only),
 		T(log__of_a_later_superblock_opens_read_only),
 		T(log__of_a_later_opening_opens_read_only),
