@@ -164,7 +164,8 @@ void fs_open_fill(uint32_t flags, bool held, struct fuse_open_out *out)
 
 	*out = (struct fuse_open_out){
 		.fh = (held ? FH_HELD : 0) | (direct ? FH_DIRECT : 0) |
-		      ((flags & O_ACCMODE) != O_RDONLY ? FH_WRITE : 0),
+		      ((flags & O_ACCMODE) != O_RDONLY ? FH_WRITE : 0) |
+		      (flags & O_DSYNC ? FH_SYNC : 0),
 		/* only the kernel changes a file: its pages stay good */
 		.open_flags =
 			direct ? FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES

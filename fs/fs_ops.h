@@ -34,6 +34,7 @@
 #define FH_HELD	  1u /* file_open() was called */
 #define FH_WRITE  2u
 #define FH_DIRECT 4u /* opened with FOPEN_DIRECT_IO */
+#define FH_SYNC	  8u /* opened with O_DSYNC or O_SYNC */
 
 struct fs {
 	/* immutable after start */

@@ -81,6 +81,14 @@ static int clear_privs_for(fuse_req_t req, struct node *node)
 	return fs_clear_privs(worker_self(), node, fuse_req_ctx(req)->uid != 0);
 }
 
+/* What follows is a write as much as write(2): the kernel sends no FSYNC. */
+static int sync_if_asked(const struct node *node,
+			 const struct fuse_file_info *fi)
+{
+	return fi && fi->fh & FH_SYNC ? file_fsync(node->view->ds, node->ino)
+				      : 0;
+}
+
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 		  off_t length, struct fuse_file_info *fi)
 {
@@ -88,7 +96,6 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 	struct node *node = fs_node(w, ino);
 	int rc;
 
-	(void)fi;
 	if (offset < 0 || length <= 0)
 		rc = -EINVAL;
 	else if (length > INT64_MAX - offset)
@@ -101,6 +108,8 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 			rc = file_fallocate(node->view->ds, node->ino, mode,
 					    (uint64_t)offset, (uint64_t)length,
 					    0);
+		if (rc == 0)
+			rc = sync_if_asked(node, fi);
 		fs_leave(w);
 	}
 	fuse_reply_err(req, -rc);
@@ -120,7 +129,6 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	int rc;
 
 	(void)fi_in;
-	(void)fi_out;
 	if (flags || off_in < 0 || off_out < 0)
 		rc = -EINVAL;
 	else if (from->kind != NODE_FILE || to->kind != NODE_FILE)
@@ -135,6 +143,8 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 				       (uint64_t)off_in, to->view->ds, to->ino,
 				       (uint64_t)off_out,
 				       MIN_OF((uint64_t)len, COPY_MAX), 0, &nr);
+		if (rc == 0)
+			rc = sync_if_asked(to, fi_out);
 		fs_leave(w);
 	}
 	if (rc)

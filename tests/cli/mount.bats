@@ -151,6 +151,30 @@ killed_pool()
 	"$DBS" umount "$MNT"
 }
 
+@test "O_SYNC: what was copied or allocated is there after a kill, too" {
+	"$DBS" create a
+	pid=$(daemon_pid)
+	head -c 65536 /dev/urandom >"$MNT/a/source"
+	: >"$MNT/a/copied"
+	: >"$MNT/a/allocated"
+	"$DBS" sync
+	python3 - "$MNT/a" <<'PYTHON'
+import os, sys
+os.chdir(sys.argv[1])
+source = os.open("source", os.O_RDONLY)
+for flags in os.O_SYNC, os.O_DSYNC:
+    copied = os.open("copied", os.O_WRONLY | flags)
+    assert os.copy_file_range(source, copied, 32768, 0, 0) == 32768
+    os.posix_fallocate(os.open("allocated", os.O_WRONLY | flags), 0, 12345)
+PYTHON
+	kill -KILL "$pid"
+	until ended "$pid"; do sleep 0.02; done
+	"$DBS" mount "$POOL" "$MNT"
+	cmp -n 32768 "$MNT/a/source" "$MNT/a/copied"
+	[ "$(stat -c %s "$MNT/a/allocated")" = 12345 ]
+	"$DBS" umount "$MNT"
+}
+
 # A byte of the third batch in the ring is flipped.
 damage_log()
 {
