@@ -56,6 +56,17 @@ teardown() { teardown_dir; }
 	umount "$T/small"
 }
 
+# has_written PID: without a fork, which would take longer than what it asks
+has_written()
+{
+	local key value
+
+	while read -r key value; do
+		[ "$key" != write_bytes: ] || [ "$value" = 0 ] || return 0
+	done 2>/dev/null <"/proc/$1/io"
+	return 1
+}
+
 # interrupted SIGNAL: end a pool create once it has begun to write
 interrupted()
 {
@@ -64,11 +75,10 @@ interrupted()
 	while :; do
 		"$DBS" pool create "$POOL" --size 4G 2>"$T/said" &
 		pid=$!
-		until [ -s "$POOL" ] &&
-			grep -qs '^write_bytes: [^0]' "/proc/$pid/io"; do
-			kill -0 "$pid" || break
+		until [ -s "$POOL" ] && has_written "$pid"; do
+			kill -0 "$pid" 2>/dev/null || break
 		done
-		kill -s "$1" "$pid"
+		kill -s "$1" "$pid" 2>/dev/null || true
 		status=0
 		wait "$pid" || status=$?
 		# on a busy host it may be done before it is hit
