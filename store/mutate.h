@@ -26,6 +26,7 @@ enum mutation {
 	MUTATE_SLOT_BY_STAMP,	  /* the space map's newer slot is taken */
 	MUTATE_LOG_CSUM_IGNORED,  /* of a batch's log records */
 	MUTATE_LOG_EPOCH_IGNORED, /* batches of an older opening count */
+	MUTATE_OPEN_UNFLUSHED,	  /* and built on what may be in a cache */
 	NR_MUTATIONS
 };
 

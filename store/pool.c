@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "store/ilog_replay.h"
+#include "store/mutate.h"
 #include "store/pool_internal.h"
 #include "store/util.h"
 
@@ -143,7 +144,7 @@ static int load(struct blkdev *dev, const struct pool_options *options,
 	o.read_only = read_only;
 	rc = superblock_read(dev, sb, read_only, error);
 	/* T2: who wrote it was perhaps killed before its flush */
-	if (rc == 0 && !read_only)
+	if (rc == 0 && !read_only && !mutated(MUTATE_OPEN_UNFLUSHED))
 		rc = blkdev_flush(dev);
 	if (rc == 0)
 		rc = pool_new(dev, sb, &o, &pool);

@@ -390,6 +390,7 @@ static void choose_mutation(struct settings *s, const char *name)
 		[MUTATE_SLOT_BY_STAMP] = "slot-by-stamp",
 		[MUTATE_LOG_CSUM_IGNORED] = "log-csum-ignored",
 		[MUTATE_LOG_EPOCH_IGNORED] = "log-epoch-ignored",
+		[MUTATE_OPEN_UNFLUSHED] = "open-unflushed",
 	};
 
 	for (unsigned i = 1; i < ARRAY_SIZE(names); i++)

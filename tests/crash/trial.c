@@ -206,6 +206,24 @@ static void repeat_lost(const struct trial *t, struct lane *l,
 	}
 }
 
+/*
+ * What was not flushed before the first crash is taken for durable by the
+ * second.  So it must be, before the opening builds on it: when the first
+ * crash was only a kill, it was in the device's cache (T2).
+ */
+static bool is_flushed_first(struct trial *t, const struct recording *again)
+{
+	for (size_t i = 0; i < again->nr_events; i++) {
+		if (again->events[i]->kind == BLKDEV_EVENT_FLUSH)
+			return true;
+		if (again->events[i]->kind == BLKDEV_EVENT_WRITE)
+			return violation(t, "open",
+					 "written to before a flush of what "
+					 "was there");
+	}
+	return true;
+}
+
 /* The image once more, as @again left it at its event @m. */
 static bool second_image(struct trial *t, struct rnd rnd, unsigned shape,
 			 const struct recording *again, struct rnd *more)
@@ -289,6 +307,8 @@ bool trial_run(struct trial *t)
 		save_image(t, dev);
 	}
 	recording_end(&again, t->rec->digests);
+	if (ok)
+		ok = is_flushed_first(t, &again);
 	if (ok)
 		ok = second_image(t, rnd, shape, &again, &more);
 	recording_release(&again);
