@@ -203,8 +203,16 @@ static inline void populate_more(struct pool *pool)
 	dataset_put(ds);
 }
 
-/* Destroy a tree of more nodes than the reaper drops in one commit. */
-static inline void destroy_big_tree(struct pool *pool)
+static inline void destroy(struct pool *pool, const char *name)
+{
+	struct dataset *ds = open_ds(pool, name);
+
+	CHECK_OK(dataset_destroy(ds, DESTROY_FORCE));
+	dataset_put(ds);
+}
+
+/* A tree of more nodes than the reaper drops in one commit. */
+static inline void make_big_tree(struct pool *pool)
 {
 	static char value[XATTR_VALUE_MAX];
 	struct dataset_properties p;
@@ -223,9 +231,14 @@ static inline void destroy_big_tree(struct pool *pool)
 				       0));
 		fill(ds, ino, 0, 4096, i);
 	}
-	CHECK_OK(pool_sync(pool));
-	CHECK_OK(dataset_destroy(ds, DESTROY_FORCE));
 	dataset_put(ds);
+	CHECK_OK(pool_sync(pool));
+}
+
+static inline void destroy_big_tree(struct pool *pool)
+{
+	make_big_tree(pool);
+	destroy(pool, "big");
 	CHECK_OK(pool_sync(pool));
 }
 
@@ -354,6 +367,20 @@ static inline void remove_item(uint8_t *root, struct key key)
 	i = node_search(leaf, &key, &exact);
 	CHECK(exact);
 	node_remove(leaf, i);
+	node_seal(leaf);
+}
+
+/* @value becomes one more item of the leaf that @key belongs to. */
+static inline void insert_item(uint8_t *root, struct key key, const void *value,
+			       uint32_t len)
+{
+	uint8_t *leaf = leaf_for(root, &key);
+	uint32_t i;
+	bool exact;
+
+	i = node_search(leaf, &key, &exact);
+	CHECK(!exact);
+	CHECK(node_insert(leaf, i, &key, value, len));
 	node_seal(leaf);
 }
 

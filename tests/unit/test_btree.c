@@ -138,6 +138,11 @@ static bool del_item(struct dataset *ds, uint64_t offset)
 	return a.deleted;
 }
 
+static void put_item(struct dataset *ds, uint64_t offset, size_t len)
+{
+	put_items(ds, offset, 1, len);
+}
+
 /* -- looking ------------------------------------------------------------------ */
 
 struct shape {
@@ -474,6 +479,28 @@ static void btree__reads_backward_all_that_was_put_in_any_order(void **state)
 	trim_items(fp.ds, 0, 5000);
 }
 
+/* Half of the bytes is no good place to cut where they lie unevenly. */
+static void btree__large_items_beside_small_ones_are_split_to_fit(void **state)
+{
+	(void)state;
+	/* with some number of these before them, they have a leaf alone */
+	for (uint64_t nr = 4; nr < 9; nr++) {
+		put_items(fp.ds, 0, nr, 1000);
+		for (uint64_t i = 10; i < 13; i++)
+			put_item(fp.ds, i, 1010);
+		put_items(fp.ds, 100, 156, 1);
+		put_item(fp.ds, 13, 1010);
+		for (uint64_t i = 0; i < nr; i++)
+			has_item(fp.ds, i, 1000);
+		for (uint64_t i = 10; i < 14; i++)
+			has_item(fp.ds, i, 1010);
+		for (uint64_t i = 100; i < 256; i++)
+			has_item(fp.ds, i, 1);
+		shape_of(fp.ds, 0);
+		CHECK_UINT(trim_items(fp.ds, 0, 1000), nr + 4 + 156);
+	}
+}
+
 static void btree__keys_at_the_ends_of_the_range_are_found(void **state)
 {
 	(void)state;
@@ -504,6 +531,7 @@ int main(void)
 		TEST(btree__trimming_more_shared_leaves_than_frames_works),
 		TEST(btree__owning_a_leaf_changes_no_item),
 		TEST(btree__reads_backward_all_that_was_put_in_any_order),
+		TEST(btree__large_items_beside_small_ones_are_split_to_fit),
 		TEST(btree__keys_at_the_ends_of_the_range_are_found),
 	};
 

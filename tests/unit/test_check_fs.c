@@ -185,6 +185,107 @@ static void check__finds_name_at_the_wrong_hash(void **state)
 	CHECK_FOUND("'u1.ibd' is not where its name's hash belongs");
 }
 
+static void check__finds_name_that_is_there_twice(void **state)
+{
+	uint8_t *leaf, *tree = tree_of("prod");
+	uint8_t entry[sizeof(struct dirent_item) + 4];
+	struct key at;
+
+	(void)state;
+	ino_of(tree, 16, "sock", &at);
+	memcpy(entry, value_of(tree, at, &leaf), sizeof(entry));
+	/* as if its hash were also another name's */
+	at.offset++;
+	insert_item(tree, at, entry, sizeof(entry));
+	run_check(false);
+	CHECK_FOUND("the entry 'sock' is there twice");
+	CHECK_FOUND("its link count is 1, but it has 2 names");
+}
+
+static void check__finds_name_of_the_root_directory(void **state)
+{
+	uint8_t *leaf, *tree = tree_of("prod");
+	struct dirent_item *e;
+	struct key at;
+
+	(void)state;
+	ino_of(tree, 16, "sock", &at);
+	e = value_of(tree, at, &leaf);
+	e->ino = le40_of(INO_ROOT);
+	e->type = S_IFDIR >> 12;
+	node_seal(leaf);
+	run_check(false);
+	CHECK_FOUND("the root directory has a name");
+}
+
+static void check__finds_entries_of_what_is_no_directory(void **state)
+{
+	uint8_t *leaf, *tree = tree_of("prod");
+
+	(void)state;
+	inode_item(tree, 16, &leaf)->mode = le32_of(S_IFREG | 0644);
+	node_seal(leaf);
+	run_check(false);
+	CHECK_FOUND("it has directory entries, but is none");
+}
+
+static void check__finds_inode_with_a_reserved_number(void **state)
+{
+	uint8_t *leaf, *tree = tree_of("prod");
+	uint64_t ino = ino_of(tree, 16, "sock", NULL);
+	struct inode_item copy = *inode_item(tree, ino, &leaf);
+
+	(void)state;
+	insert_item(tree, key_of(INO_FIRST - 1, ITEM_INODE, 0), &copy,
+		    sizeof(copy));
+	run_check(false);
+	CHECK_FOUND("the inode number is reserved");
+}
+
+/* The item of a compressed record of a file that nobody shares. */
+static struct extent_item *compressed_record(uint8_t **leaf)
+{
+	uint8_t *tree = tree_of("ci");
+	uint64_t ino = ino_of(tree, 16, "t7.ibd", NULL);
+
+	for (uint64_t recno = 3; recno < 8; recno++) {
+		struct extent_item *e = value_of(
+			tree, key_of(ino, ITEM_EXTENT, 4 * recno), leaf);
+
+		if (e->meta >> 5 == EXTENT_ZSTD)
+			return e;
+	}
+	check_failed("no compressed record", __FILE__, __LINE__);
+	return NULL;
+}
+
+static void check__finds_record_that_cannot_be_decompressed(void **state)
+{
+	uint8_t *leaf, *data;
+	struct extent_item *e = compressed_record(&leaf);
+
+	(void)state;
+	data = block(le40_get(e->blkno));
+	memset(data + 4, 0xee, 64);
+	e->csum = le64_of(csum_of(
+		data, ((e->meta & 31u) + 1) * (size_t)BLOCK_SIZE, META_RECORD));
+	node_seal(leaf);
+	run_check(true);
+	CHECK_FOUND("cannot be decompressed, though its checksum matches");
+}
+
+static void check__finds_record_that_says_compressed_but_is_not(void **state)
+{
+	uint8_t *leaf;
+	struct extent_item *e = compressed_record(&leaf);
+
+	(void)state;
+	e->meta = EXTENT_ZSTD << 5 | (RECORD / BLOCK_SIZE - 1);
+	node_seal(leaf);
+	run_check(false);
+	CHECK_FOUND("is compressed, but not smaller for it");
+}
+
 static void check__finds_part_of_an_attribute_missing(void **state)
 {
 	uint8_t *tree = tree_of("prod");
@@ -364,6 +465,12 @@ int main(void)
 		TEST(check__finds_directory_in_itself),
 		TEST(check__finds_wrong_type_in_an_entry),
 		TEST(check__finds_name_at_the_wrong_hash),
+		TEST(check__finds_name_that_is_there_twice),
+		TEST(check__finds_name_of_the_root_directory),
+		TEST(check__finds_entries_of_what_is_no_directory),
+		TEST(check__finds_inode_with_a_reserved_number),
+		TEST(check__finds_record_that_cannot_be_decompressed),
+		TEST(check__finds_record_that_says_compressed_but_is_not),
 		TEST(check__finds_part_of_an_attribute_missing),
 		TEST(check__finds_unlinked_inode_that_will_not_be_purged),
 		TEST(check__finds_wrong_counters_of_a_dataset),

@@ -156,10 +156,9 @@ static void repair__index_that_cannot_be_read(void **state)
 	check_repaired();
 }
 
-/* Large counts and a half reaped tree: the space tree has items of both. */
-static void make_space_tree(void)
+/* Enough for a large count. */
+static void make_clones(struct pool *pool)
 {
-	struct pool *pool = pool_of(dev);
 	struct dataset *snap = open_ds(pool, "prod@monday");
 	char name[16];
 
@@ -168,6 +167,28 @@ static void make_space_tree(void)
 		CHECK_OK(dataset_clone(snap, name, NULL));
 	}
 	dataset_put(snap);
+}
+
+/* The only large count becomes a wrong one. */
+static void change_large_count(void)
+{
+	struct key first = key_of(0, ITEM_OVERFLOW, 0);
+	struct node_item item;
+	uint8_t *leaf;
+
+	leaf = leaf_for(root_of(&superblock()->space_tree), &first);
+	node_item(leaf, 0, &item);
+	CHECK_UINT(item.key.type, ITEM_OVERFLOW);
+	le_store((uint8_t *)(uintptr_t)item.value, 4, 4711);
+	node_seal(leaf);
+}
+
+/* Large counts and a half reaped tree: the space tree has items of both. */
+static void make_space_tree(void)
+{
+	struct pool *pool = pool_of(dev);
+
+	make_clones(pool);
 	destroy_big_tree(pool);
 	pool_abandon(pool);
 	check_clean();
@@ -176,22 +197,58 @@ static void make_space_tree(void)
 
 static void repair__large_count_that_is_wrong(void **state)
 {
-	struct key first = key_of(0, ITEM_OVERFLOW, 0);
-	struct node_item item;
-	uint8_t *leaf;
-
 	(void)state;
 	make_space_tree();
-	leaf = leaf_for(root_of(&superblock()->space_tree), &first);
-	node_item(leaf, 0, &item);
-	CHECK_UINT(item.key.type, ITEM_OVERFLOW);
-	le_store((uint8_t *)(uintptr_t)item.value, 4, 4711);
-	node_seal(leaf);
+	change_large_count();
 	check_repaired();
 	CHECK(plan.space_tree);
 	CHECK_UINT(plan.nr_large, 1);
 	/* the tree that was being given back still is */
 	CHECK_UINT(plan.nr_dead, 0);
+}
+
+/* More destroyed trees than one leaf can name, behind one that is half gone. */
+static void repair__rebuilds_a_tree_of_several_leaves(void **state)
+{
+	const unsigned nr = 400;
+	struct pool *pool = pool_of(dev);
+	struct dataset_properties p;
+	char name[16];
+
+	(void)state;
+	make_clones(pool);
+	/* the reaper goes by the roots' block numbers */
+	make_big_tree(pool);
+	dataset_properties_default(&p);
+	for (unsigned i = 0; i < nr; i++) {
+		snprintf(name, sizeof(name), "brief%u", i);
+		CHECK_OK(dataset_create(pool, name, &p, NULL));
+	}
+	destroy(pool, "big");
+	for (unsigned i = 0; i < nr; i++) {
+		snprintf(name, sizeof(name), "brief%u", i);
+		destroy(pool, name);
+	}
+	CHECK_OK(pool_sync(pool));
+	pool_abandon(pool);
+	check_clean();
+	CHECK(superblock()->space_tree.level > 0);
+	change_large_count();
+	check_repaired();
+	CHECK(plan.space_tree);
+	CHECK_UINT(plan.nr_dead, 0);
+}
+
+static void repair__destroyed_tree_that_is_malformed(void **state)
+{
+	(void)state;
+	make_space_tree();
+	insert_item(root_of(&superblock()->space_tree),
+		    key_of(0, ITEM_DEAD, OFFSET_MAX), "short", 5);
+	run_check(false);
+	CHECK_FOUND("is malformed");
+	check_repaired();
+	CHECK(plan.space_tree);
 }
 
 static void repair__space_tree_that_cannot_be_read(void **state)
@@ -579,6 +636,8 @@ int main(void)
 		TEST(repair__region_that_is_marked_as_damaged),
 		TEST(repair__index_that_cannot_be_read),
 		TEST(repair__large_count_that_is_wrong),
+		TEST(repair__rebuilds_a_tree_of_several_leaves),
+		TEST(repair__destroyed_tree_that_is_malformed),
 		TEST(repair__space_tree_that_cannot_be_read),
 		TEST(repair__is_not_needed_to_read_without_the_space_tree),
 		TEST(repair__destroyed_tree_that_cannot_be_read),

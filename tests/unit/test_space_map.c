@@ -226,6 +226,51 @@ static void space_map__a_runs_count_is_its_first_blocks(void **state)
 	commit(1);
 }
 
+static bool no_memory;
+
+void *__real_reallocarray(void *p, size_t nr, size_t size);
+void *__wrap_reallocarray(void *p, size_t nr, size_t size);
+void *__wrap_reallocarray(void *p, size_t nr, size_t size)
+{
+	return no_memory ? NULL : __real_reallocarray(p, nr, size);
+}
+
+/* S1, S2: what cannot be remembered is free after the next open. */
+static void space_map__freed_blocks_need_no_memory(void **state)
+{
+	const uint64_t base = REGION_BLOCKS + region_reserved(1);
+	const uint32_t joined = 1024, apart = 1100;
+	const uint64_t nr = joined + 2 * apart;
+	uint64_t before;
+
+	(void)state;
+	CHECK_UINT(sm->cap_freed, 1024);
+	CHECK_OK(space_map_take(sm, base, (uint32_t)nr));
+	space_map_claim(sm, base, (uint32_t)nr);
+	commit(1);
+	before = stat_now().nr_free;
+	no_memory = true;
+	/* every other one, then those between */
+	for (uint32_t odd = 0; odd < 2; odd++)
+		for (uint32_t i = odd; i < joined; i += 2)
+			CHECK(space_map_dec(sm, NULL, NULL, base + i, 1));
+	CHECK_UINT(sm->nr_freed, joined);
+	log_set_sink(no_log);
+	for (uint32_t i = 0; i < apart; i++)
+		CHECK(space_map_dec(sm, NULL, NULL, base + joined + 1 + 2 * i,
+				    1));
+	CHECK_UINT(sm->nr_freed, sm->cap_freed);
+	no_memory = false;
+	commit(2);
+	CHECK_UINT(stat_now().nr_free, before + joined + sm->cap_freed - 1);
+	CHECK_OK(space_map_take(sm, base, joined));
+	reopen();
+	CHECK_UINT(stat_now().nr_free, before + joined + apart);
+	for (uint64_t b = base; b < base + nr; b++)
+		CHECK_UINT(count_at(b),
+			   b >= base + joined && (b - base - joined) % 2 == 0);
+}
+
 static void space_map__counts_survive_a_reopen(void **state)
 {
 	struct rnd r = {1};
@@ -833,6 +878,7 @@ int main(void)
 		TEST(space_map__unalloc_gives_back_at_once),
 		TEST(space_map__a_runs_count_is_its_first_blocks),
 		TEST(space_map__counts_that_left_memory_come_back),
+		TEST(space_map__freed_blocks_need_no_memory),
 		TEST(space_map__counts_survive_a_reopen),
 		TEST(space_map__blocks_of_a_damaged_tree_change_no_count),
 		TEST(space_map__a_run_over_the_end_stops_there),
