@@ -182,14 +182,21 @@ static void op_init(void *user, struct fuse_conn_info *conn)
 	conn->max_background = 256;
 	conn->congestion_threshold = 192;
 	conn->time_gran = 1;
+	/*
+	 * AUTO_INVAL_DATA is not wanted: the kernel would drop all pages of a
+	 * file when it sees a new mtime, though it wrote them itself, and a
+	 * read between a buffered write and its WRITE request would bring the
+	 * old bytes back to stay (decision 0022).
+	 */
 	conn->want &=
-		~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
-			    FUSE_CAP_SPLICE_MOVE | FUSE_CAP_WRITEBACK_CACHE |
+		~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_SPLICE_READ |
+			    FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
+			    FUSE_CAP_WRITEBACK_CACHE |
 			    FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_POSIX_ACL |
 			    FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS);
 	conn->want |= conn->capable &
 		      (FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO |
-		       FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_AUTO_INVAL_DATA |
+		       FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_EXPLICIT_INVAL_DATA |
 		       FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
 		       FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_CACHE_SYMLINKS);
 }

@@ -416,6 +416,26 @@ static void direct__from_a_mapping_of_another_file_works(void **state)
 	close(direct);
 }
 
+/* The pages of the request are those that it makes the kernel drop. */
+static void direct__into_and_from_a_mapping_of_itself_works(void **state)
+{
+	int fd = make("f"), direct = open_direct("f", O_RDWR);
+	unsigned char *p = map_shared(fd);
+
+	(void)state;
+	CHECK_INT(pread(direct, p + 32768, 8192, 0), 8192);
+	CHECK_MEM(p + 32768, out, 8192);
+	CHECK_INT(pwrite(direct, p + 4096, 8192, 49152), 8192);
+	CHECK_MEM(p + 49152, out + 4096, 8192);
+	/* the very same bytes */
+	CHECK_INT(pwrite(direct, p, 4096, 0), 4096);
+	CHECK_INT(pread(direct, p, 4096, 0), 4096);
+	CHECK_MEM(p, out, 4096);
+	CHECK_SYS(munmap(p, LEN));
+	close(fd);
+	close(direct);
+}
+
 static void direct__holes_and_punches_agree(void **state)
 {
 	int fd = make("f"), direct = open_direct("f", O_RDWR);
@@ -519,6 +539,7 @@ int main(void)
 		FS_TEST(direct__unaligned_is_right_or_einval),
 		FS_TEST(direct__vectors_work),
 		FS_TEST(direct__from_a_mapping_of_another_file_works),
+		FS_TEST(direct__into_and_from_a_mapping_of_itself_works),
 		FS_TEST(direct__holes_and_punches_agree),
 		FS_TEST(mixed__writers_of_neighbouring_pages_do_not_disturb),
 	};
