@@ -15,8 +15,8 @@ import sys
 
 HEAD = """# Line coverage of `store/`
 
-Written by `sudo tests/run.sh --coverage`, from commit {commit}: a build with `-Db_coverage=true -Doptimization=0`, all tests of CI
-in it (all suites but `lint`), then gcovr. Processes that a test kills (`kill -9`) leave no counts. The second compilation of some
+Written by `sudo tests/run.sh --coverage`, from commit {commit}: a build with `-Db_coverage=true -Doptimization=0`, the tests of CI
+in it (all suites but `lint` and `security`), then gcovr. Processes that a test kills (`kill -9`) leave no counts. The second compilation of some
 files with mistakes on purpose (`tests/crash/mutate.c`) does not count, so their few lines are here as not run. Nothing is excluded.
 
 | file | lines | run | % |
