@@ -63,14 +63,19 @@ int blkdev_preadv(struct blkdev *dev, const struct iovec *iov, int nr_iov,
 	return dev->ops->preadv(dev, iov, nr_iov, offset);
 }
 
+static int write_check(const struct blkdev *dev, const struct iovec *iov,
+		       int nr_iov, uint64_t offset)
+{
+	if (dev->read_only)
+		return -EROFS;
+	return transfer_check(dev, iov, nr_iov, offset, "write");
+}
+
 int blkdev_pwritev(struct blkdev *dev, const struct iovec *iov, int nr_iov,
 		   uint64_t offset)
 {
-	int rc;
+	int rc = write_check(dev, iov, nr_iov, offset);
 
-	if (dev->read_only)
-		return -EROFS;
-	rc = transfer_check(dev, iov, nr_iov, offset, "write");
 	if (rc != 0)
 		return rc;
 	return dev->ops->pwritev(dev, iov, nr_iov, offset);
@@ -89,6 +94,32 @@ int blkdev_write(struct blkdev *dev, const void *buf, size_t len,
 	struct iovec iov = {.iov_base = (void *)buf, .iov_len = len};
 
 	return blkdev_pwritev(dev, &iov, 1, offset);
+}
+
+int blkdev_read_cached(struct blkdev *dev, void *buf, size_t len,
+		       uint64_t offset)
+{
+	struct iovec iov = {.iov_base = buf, .iov_len = len};
+	int rc = transfer_check(dev, &iov, 1, offset, "read");
+
+	if (rc != 0)
+		return rc;
+	if (!dev->ops->preadv_cached)
+		return dev->ops->preadv(dev, &iov, 1, offset);
+	return dev->ops->preadv_cached(dev, &iov, 1, offset);
+}
+
+int blkdev_write_cached(struct blkdev *dev, const void *buf, size_t len,
+			uint64_t offset)
+{
+	struct iovec iov = {.iov_base = (void *)buf, .iov_len = len};
+	int rc = write_check(dev, &iov, 1, offset);
+
+	if (rc != 0)
+		return rc;
+	if (!dev->ops->pwritev_cached)
+		return dev->ops->pwritev(dev, &iov, 1, offset);
+	return dev->ops->pwritev_cached(dev, &iov, 1, offset);
 }
 
 int blkdev_flush(struct blkdev *dev)

@@ -16,6 +16,9 @@
  *      later: callers never retry it into success, and a device on which it
  *      may have lost something fails all later ones too.
  *  D4  all functions may be called from several threads at once.
+ *  D5  reads see what was written before, whichever of the functions below
+ *      read or wrote it.  What a flush has to write out of the host's page
+ *      cache is bounded (BLKDEV_CACHED_MAX).
  */
 #ifndef DBS_STORE_BLKDEV_H
 #define DBS_STORE_BLKDEV_H
@@ -26,6 +29,8 @@
 #include <sys/uio.h>
 
 #define BLKDEV_ALIGN 4096u
+/* written between two flushes into the page cache; what is more goes past it */
+#define BLKDEV_CACHED_MAX (UINT64_C(4) << 20)
 
 struct blkdev;
 
@@ -34,6 +39,11 @@ struct blkdev_ops {
 		      uint64_t offset);
 	int (*pwritev)(struct blkdev *dev, const struct iovec *iov, int nr_iov,
 		       uint64_t offset);
+	/* the same through the host's page cache; NULL: there is none */
+	int (*preadv_cached)(struct blkdev *dev, const struct iovec *iov,
+			     int nr_iov, uint64_t offset);
+	int (*pwritev_cached)(struct blkdev *dev, const struct iovec *iov,
+			      int nr_iov, uint64_t offset);
 	int (*flush)(struct blkdev *dev);
 	/*
 	 * Make the device at least @size bytes long; -ENOTSUP where it can't.
@@ -62,6 +72,15 @@ int blkdev_preadv(struct blkdev *dev, const struct iovec *iov, int nr_iov,
 		  uint64_t offset);
 int blkdev_pwritev(struct blkdev *dev, const struct iovec *iov, int nr_iov,
 		   uint64_t offset);
+/*
+ * The same through the host's page cache, where there is one: for what is read
+ * again and again and verified each time.  Not for what has a cache of its own
+ * (nodes), nor where it matters what the device itself has (scrub).
+ */
+int blkdev_read_cached(struct blkdev *dev, void *buf, size_t len,
+		       uint64_t offset);
+int blkdev_write_cached(struct blkdev *dev, const void *buf, size_t len,
+			uint64_t offset);
 int blkdev_flush(struct blkdev *dev);
 int blkdev_resize(struct blkdev *dev, uint64_t size, bool preallocate);
 int blkdev_discard(struct blkdev *dev, uint64_t offset, uint64_t length);

@@ -133,7 +133,7 @@ static int read_blocks(struct pool *pool, struct read_op *r, uint8_t *in)
 		while (j < r->nr && !r->piece[j].have &&
 		       r->piece[j].e.blkno == p->e.blkno + nr)
 			nr += r->piece[j++].e.nr_blocks;
-		rc = blkdev_read(
+		rc = blkdev_read_cached(
 			pool_dev(pool), in + (size_t)p->pos * BLOCK_SIZE,
 			(size_t)nr * BLOCK_SIZE, p->e.blkno << BLOCK_SHIFT);
 		if (rc)

@@ -13,6 +13,11 @@
 #include "store/txg.h"
 
 #define WRITE_RECORDS_MAX (FILE_REQUEST_MAX / BLOCK_SIZE)
+/*
+ * Writes up to here go through the page cache: that costs a fraction of a
+ * transfer of their own, and a server that wrote a page is likely to read it.
+ */
+#define WRITE_CACHED_MAX ((size_t)64 << 10)
 
 struct write_op {
 	struct file_look look;
@@ -69,6 +74,8 @@ static int write_blocks(struct pool *pool, const struct extent *e, uint32_t nr,
 
 	for (i = 0; i < nr; i = j) {
 		uint32_t nr_blocks = e[i].nr_blocks;
+		int (*write)(struct blkdev *dev, const void *buf, size_t len,
+			     uint64_t offset);
 		size_t len;
 		int rc;
 
@@ -81,8 +88,10 @@ static int write_blocks(struct pool *pool, const struct extent *e, uint32_t nr,
 		if (nr_blocks == 0)
 			continue;
 		len = (size_t)nr_blocks * BLOCK_SIZE;
-		rc = blkdev_write(pool_dev(pool), packed, len,
-				  e[i].blkno << BLOCK_SHIFT);
+		write = len <= WRITE_CACHED_MAX ? blkdev_write_cached
+						: blkdev_write;
+		rc = write(pool_dev(pool), packed, len,
+			   e[i].blkno << BLOCK_SHIFT);
 		if (rc) {
 			pool_fail(pool, rc, "write of a record");
 			return rc;

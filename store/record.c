@@ -265,8 +265,8 @@ int record_read(struct pool *pool, const struct extent *e, void *in)
 	int rc;
 
 	if (!txg_deferred_read(pool, e->blkno, in, e->nr_blocks)) {
-		rc = blkdev_read(pool_dev(pool), in, len,
-				 e->blkno << BLOCK_SHIFT);
+		rc = blkdev_read_cached(pool_dev(pool), in, len,
+					e->blkno << BLOCK_SHIFT);
 		if (rc)
 			return rc;
 	}

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -91,6 +92,32 @@ static uint8_t *buffer_new(size_t len, uint8_t fill)
 	return buf;
 }
 
+/* D5: whatever way it was written, every way to read it has it. */
+static void cache_check(struct blkdev *dev, uint8_t *got)
+{
+	uint8_t *c = buffer_new(2 * B, 'c');
+	uint8_t *d = buffer_new(2 * B, 'd');
+
+	CHECK_OK(blkdev_read_cached(dev, got, 2 * B, 9 * B));
+	CHECK_OK(blkdev_write(dev, c, 2 * B, 9 * B));
+	CHECK_OK(blkdev_read_cached(dev, got, 2 * B, 9 * B));
+	CHECK_MEM(got, c, 2 * B);
+	CHECK_OK(blkdev_write_cached(dev, d, B, 10 * B));
+	CHECK_OK(blkdev_read(dev, got, 2 * B, 9 * B));
+	CHECK_MEM(got, c, B);
+	CHECK_MEM(got + B, d, B);
+	CHECK_OK(blkdev_write_cached(dev, d, 2 * B, 9 * B));
+	CHECK_OK(blkdev_write(dev, c, B, 9 * B));
+	CHECK_OK(blkdev_read_cached(dev, got, 2 * B, 9 * B));
+	CHECK_MEM(got, c, B);
+	CHECK_MEM(got + B, d, B);
+	CHECK(blkdev_write_cached(dev, d, B, 16 * B) == -EINVAL);
+	CHECK(blkdev_write_cached(dev, d, B, B / 2) == -EINVAL);
+	CHECK(blkdev_read_cached(dev, d, 2 * B, 15 * B) == -EINVAL);
+	free(c);
+	free(d);
+}
+
 /* What every device must do; takes over @dev, of 16 blocks. */
 static void device_check(struct blkdev *dev)
 {
@@ -120,6 +147,7 @@ static void device_check(struct blkdev *dev)
 	CHECK(a[2 * B - 1] == 'a' && b[2 * B] == 0 && a[2 * B] == 0);
 	CHECK_OK(blkdev_read(dev, got, 0, 16 * B));
 	CHECK_OK(blkdev_pwritev(dev, NULL, 0, 0));
+	cache_check(dev, got);
 
 	CHECK_OK(blkdev_discard(dev, 0, 2 * B));
 	CHECK_OK(blkdev_resize(dev, 32 * B, true));
@@ -145,6 +173,64 @@ static void blkdev_file__reads_back_what_was_written(void **state)
 {
 	(void)state;
 	device_check(file_new(16));
+}
+
+/* How many blocks from @first on the page cache has. */
+static size_t nr_cached(uint64_t first, size_t nr)
+{
+	unsigned char *in = calloc(nr, 1);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t found = 0;
+	void *map;
+
+	CHECK(in && fd >= 0);
+	map = mmap(NULL, nr * B, PROT_READ, MAP_SHARED, fd, (off_t)(first * B));
+	CHECK(map != MAP_FAILED);
+	CHECK(mincore(map, nr * B, in) == 0);
+	for (size_t i = 0; i < nr; i++)
+		found += in[i] & 1;
+	munmap(map, nr * B);
+	close(fd);
+	free(in);
+	return found;
+}
+
+static void blkdev_file__little_is_written_by_a_flush(void **state)
+{
+	const size_t nr = 2 * BLKDEV_CACHED_MAX / B;
+	struct blkdev *dev = file_new(nr + 1);
+	uint8_t *buf = buffer_new(B, 'x');
+
+	(void)state;
+	CHECK_OK(blkdev_write(dev, buf, B, 0));
+	if (nr_cached(0, 1) > 0) {
+		blkdev_close(dev);
+		free(buf);
+		skip(); /* no O_DIRECT here */
+	}
+	for (size_t i = 0; i < nr; i++)
+		CHECK_OK(blkdev_write_cached(dev, buf, B, i * B));
+	CHECK_UINT(nr_cached(0, nr), BLKDEV_CACHED_MAX / B);
+	CHECK_OK(blkdev_flush(dev));
+	CHECK_OK(blkdev_write_cached(dev, buf, B, nr * B));
+	CHECK_UINT(nr_cached(nr, 1), 1);
+	blkdev_close(dev);
+	free(buf);
+}
+
+static void blkdev_file__cannot_be_written_when_read_only(void **state)
+{
+	uint8_t *buf = buffer_new(B, 0);
+	struct blkdev *dev = file_new(4);
+
+	(void)state;
+	CHECK_OK(blkdev_write_cached(dev, buf, B, B));
+	blkdev_close(dev);
+	CHECK_OK(blkdev_file_open(path, BLKDEV_READ_ONLY, &dev, NULL));
+	CHECK(blkdev_write_cached(dev, buf, B, B) == -EROFS);
+	CHECK_OK(blkdev_read_cached(dev, buf, B, B));
+	blkdev_close(dev);
+	free(buf);
 }
 
 static void blkdev_faulty__passes_everything_on(void **state)
@@ -648,6 +734,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		mem_test(blkdev_mem__reads_back_what_was_written),
 		file_test(blkdev_file__reads_back_what_was_written),
+		file_test(blkdev_file__little_is_written_by_a_flush),
+		file_test(blkdev_file__cannot_be_written_when_read_only),
 		mem_test(blkdev_faulty__passes_everything_on),
 		mem_test(blkdev__misaligned_or_outside_is_einval),
 		mem_test(blkdev_buffer__is_aligned_and_zero),
