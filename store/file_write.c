@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "store/compress.h"
 #include "store/txg.h"
 
 #define WRITE_RECORDS_MAX (FILE_REQUEST_MAX / BLOCK_SIZE)
@@ -18,6 +19,15 @@
  * transfer of their own, and a server that wrote a page is likely to read it.
  */
 #define WRITE_CACHED_MAX ((size_t)64 << 10)
+
+/*
+ * A page that could not be compressed can hardly be when it is written again,
+ * and trying costs more than all else.  So after a record that was stored raw
+ * it is tried once in so many writes; imports, which write more at once, try
+ * always.
+ */
+#define HINT_RECORDS_MAX 8u
+#define TRY_AGAIN_EVERY	 8u
 
 struct write_op {
 	struct file_look look;
@@ -74,7 +84,7 @@ static int write_blocks(struct pool *pool, const struct extent *e, uint32_t nr,
 
 	for (i = 0; i < nr; i = j) {
 		uint32_t nr_blocks = e[i].nr_blocks;
-		int (*write)(struct blkdev *dev, const void *buf, size_t len,
+		int (*write)(struct blkdev * dev, const void *buf, size_t len,
 			     uint64_t offset);
 		size_t len;
 		int rc;
@@ -101,6 +111,29 @@ static int write_blocks(struct pool *pool, const struct extent *e, uint32_t nr,
 	return 0;
 }
 
+static int hint_body(struct op *op, struct dataset *ds, void *arg)
+{
+	struct write_op *w = arg;
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < w->nr; i++)
+		rc = extent_get(op, ds, &w->look.inode, w->first + i,
+				&w->old[i]);
+	return rc;
+}
+
+/* By what is there now, old[i]: is it worthwhile to compress record @i? */
+static bool worth_compressing(const struct write_op *w, uint32_t i)
+{
+	const struct extent *old = &w->old[i];
+	uint32_t nr_raw = inode_recordsize(&w->look.inode) / BLOCK_SIZE;
+
+	if (w->nr > HINT_RECORDS_MAX || w->look.level == COMPRESS_LEVEL_OFF)
+		return true; /* the hint was not looked for */
+	return !old->present || old->encoding != EXTENT_RAW ||
+	       old->nr_blocks < nr_raw || old->csum % TRY_AGAIN_EVERY == 0;
+}
+
 /* Pack, allocate and write the whole records. */
 /* Write path 3 of 9; next: op_begin() */
 static int write_records(struct dataset *ds, struct write_op *w)
@@ -113,11 +146,19 @@ static int write_records(struct dataset *ds, struct write_op *w)
 
 	if (w->nr == 0)
 		return 0;
+	if (w->nr <= HINT_RECORDS_MAX && w->look.level != COMPRESS_LEVEL_OFF) {
+		rc = op_read(ds, hint_body, w);
+		if (rc)
+			return rc;
+	}
 	packed = scratch_get(len);
 	if (!packed)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < w->nr; i++) {
-		record_encode(src + ((size_t)i << shift), shift, w->look.level,
+		int level = worth_compressing(w, i) ? w->look.level
+						    : COMPRESS_LEVEL_OFF;
+
+		record_encode(src + ((size_t)i << shift), shift, level,
 			      packed + pos, &w->full[i]);
 		pos += (size_t)w->full[i].nr_blocks * BLOCK_SIZE;
 	}

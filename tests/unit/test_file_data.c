@@ -66,6 +66,41 @@ static void write__compressed_records_take_fewer_blocks(void **state)
 	CHECK_UINT(attr_of(fp.ds, ino).blocks * 512, info.referenced);
 }
 
+#define RS_SECTORS (RS / 512u)
+
+/*
+ * What was stored raw is compressed only now and then when it is written
+ * again, but some time it is.
+ */
+static void
+write__after_raw_records_compression_is_tried_sometimes(void **state)
+{
+	enum { NR = 64, TIMES = 200 };
+	uint64_t ino = make_file(fp.ds, INO_ROOT, "f");
+	uint64_t sectors, before;
+
+	(void)state;
+	for (uint64_t i = 0; i < NR; i++) {
+		rnd_fill(&rnd, expect, RS);
+		write_at(fp.ds, ino, i * RS, expect, RS);
+	}
+	CHECK_UINT(attr_of(fp.ds, ino).blocks, NR * RS_SECTORS);
+	for (uint64_t i = 0; i < NR; i++)
+		write_at(fp.ds, ino, i * RS, bytes + i * RS, RS);
+	read_is(fp.ds, ino, 0, bytes, NR * RS);
+	sectors = attr_of(fp.ds, ino).blocks;
+	CHECK(sectors < NR * RS_SECTORS);
+	CHECK(sectors > NR * RS_SECTORS * 3 / 4);
+	for (uint64_t i = 0; i < NR * TIMES && sectors > 0; i++) {
+		write_at(fp.ds, ino, i % NR * RS, bytes + (i + 1) % 200 * RS,
+			 RS);
+		before = sectors;
+		sectors = attr_of(fp.ds, ino).blocks;
+		CHECK(sectors <= before); /* compressed once, always */
+	}
+	CHECK(sectors <= NR * RS_SECTORS * 3 / 4);
+}
+
 static void write__zeros_become_a_hole(void **state)
 {
 	uint64_t ino = make_file(fp.ds, INO_ROOT, "f"), at;
@@ -463,6 +498,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(write__whole_records_read_back_now_and_after_reopen),
 		T(write__compressed_records_take_fewer_blocks),
+		T(write__after_raw_records_compression_is_tried_sometimes),
 		T(write__zeros_become_a_hole),
 		T(write__parts_of_records_are_merged),
 		T(write__appended_in_small_pieces_reads_back),
