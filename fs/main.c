@@ -300,6 +300,7 @@ static void server_mount(struct server *s)
 		.threads_max = s->args.threads,
 		.threads_idle = idle_threads(),
 		.clone_fd = s->args.clone_fd,
+		.ring_threads = s->args.ring_threads,
 		.ops = fs_raw_ops,
 		.libfuse_ops = &fs_libfuse_ops,
 		.user = &s->fs,

@@ -31,6 +31,8 @@ static const char usage[] =
 	"      --commit-interval=MS  longest time to a commit (5000)\n"
 	"      --threads=N        requests served at once (64)\n"
 	"      --no-clone-fd      one descriptor of /dev/fuse for all threads\n"
+	"      --io-uring=N       threads per CPU for requests by io_uring "
+	"(3; 0: off)\n"
 	"      --log-level=LEVEL  error, warn, info or debug (warn)\n"
 	"  -h, --help             print this\n"
 	"  -V, --version          print the version\n";
@@ -43,6 +45,7 @@ enum {
 	OPT_COMMIT_INTERVAL,
 	OPT_THREADS,
 	OPT_NO_CLONE_FD,
+	OPT_IO_URING,
 	OPT_LOG_LEVEL,
 };
 
@@ -55,6 +58,7 @@ static const struct option long_options[] = {
 	{"commit-interval", required_argument, NULL, OPT_COMMIT_INTERVAL},
 	{"threads", required_argument, NULL, OPT_THREADS},
 	{"no-clone-fd", no_argument, NULL, OPT_NO_CLONE_FD},
+	{"io-uring", required_argument, NULL, OPT_IO_URING},
 	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
@@ -151,6 +155,9 @@ static void parse_long(struct options *args, int option)
 	case OPT_NO_CLONE_FD:
 		args->clone_fd = false;
 		break;
+	case OPT_IO_URING:
+		args->ring_threads = parse_number("io-uring", optarg, 0, 24);
+		break;
 	case OPT_LOG_LEVEL:
 		args->log_level = parse_level(optarg);
 		break;
@@ -168,6 +175,7 @@ void options_parse(struct options *args, int argc, char **argv)
 		.mount_flags = MS_NOSUID | MS_NODEV | MS_NOATIME,
 		.threads = THREADS_MAX_DEFAULT,
 		.clone_fd = true,
+		.ring_threads = 3,
 		.log_level = LOG_LEVEL_WARN,
 	};
 	while ((option = getopt_long(argc, argv, "fo:hV", long_options,

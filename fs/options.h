@@ -16,6 +16,7 @@ struct options {
 	const char *pool, *dir;
 	const char *socket, *socket_group, *pid_file;
 	bool foreground, clone_fd;
+	unsigned ring_threads;
 	unsigned long mount_flags; /* MS_* */
 	uint64_t cache_bytes;
 	unsigned commit_ms, threads;

@@ -17,10 +17,15 @@
 #include <unistd.h>
 
 #include "fs/daemon.h"
+#include "fs/ring.h"
 #include "store/store.h"
 
 #ifndef FUSE_DIRECT_IO_ALLOW_MMAP
 #define FUSE_DIRECT_IO_ALLOW_MMAP (1ULL << 36) /* 7.39 */
+#endif
+
+#ifndef FUSE_OVER_IO_URING
+#define FUSE_OVER_IO_URING (1ULL << 41) /* 7.42 */
 #endif
 
 #define DATA_ALIGN 4096u
@@ -28,7 +33,8 @@
 	(sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
 #define STACK_BYTES (1u << 20) /* address space; what is used counts */
 /* a thread that goes to rest gives back a buffer that grew beyond this */
-#define KEEP_BYTES (128u << 10)
+#define KEEP_BYTES	 (128u << 10)
+#define RING_THREADS_MAX 48u /* with all others under VIEW_SLOTS_MAX */
 
 struct session {
 	/* immutable after start */
@@ -45,6 +51,12 @@ struct session {
 	unsigned nr_resting, nr_wanted;
 	unsigned nr_threads; /* ever started; they end all together */
 	pthread_t *threads;
+	bool rings_agreed; /* in INIT: the threads below may begin */
+	pthread_cond_t agreed;
+	/* of the thread that starts and frees it */
+	struct worker *ring_workers;
+	pthread_t *ring_threads;
+	unsigned nr_ring_threads; /* started; 0: no io_uring */
 };
 
 static _Thread_local struct worker *this_worker;
@@ -88,10 +100,21 @@ static void init_patch(struct session *session, struct fuse_init_out *out)
 	if (offered & FUSE_INIT_EXT) {
 		flags |= FUSE_INIT_EXT;
 		flags |= offered & FUSE_DIRECT_IO_ALLOW_MMAP;
+		if (session->nr_ring_threads > 0)
+			flags |= offered & FUSE_OVER_IO_URING;
 	}
 	out->flags = (uint32_t)flags;
 	out->flags2 = (uint32_t)(flags >> 32);
 	atomic_store(&session->flags, flags);
+}
+
+/* A notification has no number, and never goes by a ring. */
+static bool is_answer(const struct iovec *iov)
+{
+	struct fuse_out_header out;
+
+	memcpy(&out, iov[0].iov_base, sizeof(out));
+	return out.unique != 0;
 }
 
 static ssize_t session_writev(int fd, struct iovec *iov, int count, void *user)
@@ -99,6 +122,10 @@ static ssize_t session_writev(int fd, struct iovec *iov, int count, void *user)
 	struct worker *w = this_worker;
 
 	(void)user;
+	if (w && w->ring && is_answer(iov)) {
+		ring_answer(w->ring, iov, count);
+		return 0;
+	}
 	if (w)
 		fd = w->fd;
 	if (this_init && count == 2 &&
@@ -127,6 +154,10 @@ int session_reply(struct worker *w, const struct fuse_in_header *in, int err,
 		{.iov_base = (void *)(uintptr_t)data, .iov_len = len},
 	};
 
+	if (w->ring) {
+		ring_answer(w->ring, iov, len ? 2 : 1);
+		return 0;
+	}
 	if (writev(w->fd, iov, len ? 2 : 1) >= 0)
 		return 0;
 	if (errno != ENOENT && !atomic_load(&w->session->ended))
@@ -136,6 +167,17 @@ int session_reply(struct worker *w, const struct fuse_in_header *in, int err,
 }
 
 /* -- receiving ------------------------------------------------------------ */
+
+/* From now on requests wait for the rings (ring.h, N2). */
+static void rings_agree(struct session *session)
+{
+	if (!(session_flags(session) & FUSE_OVER_IO_URING))
+		return;
+	pthread_mutex_lock(&session->lock);
+	session->rings_agreed = true;
+	pthread_cond_broadcast(&session->agreed);
+	pthread_mutex_unlock(&session->lock);
+}
 
 static void dispatch(struct worker *w, size_t len)
 {
@@ -157,6 +199,7 @@ static void dispatch(struct worker *w, size_t len)
 	fuse_session_process_buf(session->fuse, &buf);
 	if (this_init) {
 		this_init = NULL;
+		rings_agree(session);
 		session->options.ready(session->options.user);
 	}
 }
@@ -167,6 +210,7 @@ static void session_set_ended(struct session *session)
 
 	pthread_mutex_lock(&session->lock);
 	pthread_cond_broadcast(&session->wanted);
+	pthread_cond_broadcast(&session->agreed);
 	pthread_mutex_unlock(&session->lock);
 	if (!before)
 		session->options.ended(session->options.user);
@@ -266,7 +310,6 @@ static void worker_serve(struct worker *w)
 
 static int worker_init(struct worker *w, struct session *session)
 {
-	uint32_t master = (uint32_t)session->fd;
 	uint8_t *map;
 
 	w->session = session;
@@ -281,15 +324,21 @@ static int worker_init(struct worker *w, struct session *session)
 		return -ENOMEM;
 	w->data = map + DATA_ALIGN;
 	w->buf = w->data - WRITE_HEAD;
-	if (!session->options.clone_fd)
-		return 0;
+	return 0;
+}
+
+static void worker_clone_fd(struct worker *w)
+{
+	uint32_t master = (uint32_t)w->session->fd;
+
+	if (!w->session->options.clone_fd)
+		return;
 	w->fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (w->fd >= 0 && ioctl(w->fd, FUSE_DEV_IOC_CLONE, &master) == 0)
-		return 0;
+		return;
 	if (w->fd >= 0)
 		close(w->fd);
-	w->fd = session->fd;
-	return 0;
+	w->fd = w->session->fd;
 }
 
 static void worker_release(struct worker *w)
@@ -308,6 +357,7 @@ static void *worker_main(void *arg)
 
 	prctl(PR_SET_NAME, "dbsfs-worker");
 	if (worker_init(&w, session) == 0) {
+		worker_clone_fd(&w);
 		this_worker = &w;
 		worker_serve(&w);
 		this_worker = NULL;
@@ -327,26 +377,123 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-static int thread_start_locked(struct session *session)
+static int thread_start(pthread_t *thread, void *(*fn)(void *), void *arg)
 {
 	sigset_t all, before;
 	pthread_attr_t attr;
 	int rc;
 
-	atomic_fetch_add(&session->nr_readers, 1); /* before it can read */
 	sigfillset(&all);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&session->threads[session->nr_threads], &attr,
-			    worker_main, session);
+	rc = pthread_create(thread, &attr, fn, arg);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
+	return rc;
+}
+
+static int thread_start_locked(struct session *session)
+{
+	int rc;
+
+	atomic_fetch_add(&session->nr_readers, 1); /* before it can read */
+	rc = thread_start(&session->threads[session->nr_threads], worker_main,
+			  session);
 	if (rc == 0)
 		session->nr_threads++;
 	else
 		atomic_fetch_sub(&session->nr_readers, 1);
 	return -rc;
+}
+
+/* -- rings ---------------------------------------------------------------- */
+
+static bool ring_may_begin(struct session *session)
+{
+	bool may;
+
+	pthread_mutex_lock(&session->lock);
+	while (!session->rings_agreed && !atomic_load(&session->ended))
+		pthread_cond_wait(&session->agreed, &session->lock);
+	may = session->rings_agreed;
+	pthread_mutex_unlock(&session->lock);
+	return may;
+}
+
+static void *ring_main(void *arg)
+{
+	struct worker *w = arg;
+	int len = 0;
+
+	prctl(PR_SET_NAME, "dbsfs-ring");
+	if (!ring_may_begin(w->session))
+		return NULL;
+	this_worker = w;
+	while ((len = ring_receive(w->ring, &w->buf)) > 0)
+		dispatch(w, (size_t)len);
+	this_worker = NULL;
+	if (len < 0)
+		log_error("fuse io_uring failed errno=%d", -len);
+	session_set_ended(w->session);
+	return NULL;
+}
+
+static int ring_start(struct session *session, unsigned nr_queues)
+{
+	unsigned i = session->nr_ring_threads;
+	struct worker *w = &session->ring_workers[i];
+	int rc = worker_init(w, session);
+
+	if (rc == 0)
+		rc = ring_open(session->fd, i % nr_queues, w->data,
+			       SESSION_IO_MAX, &w->ring);
+	if (rc == 0)
+		rc = -thread_start(&session->ring_threads[i], ring_main, w);
+	if (rc == 0) {
+		session->nr_ring_threads++;
+	} else {
+		ring_close(w->ring);
+		worker_release(w);
+	}
+	return rc;
+}
+
+/* They end without having begun when INIT does not agree to it. */
+static void rings_join(struct session *session)
+{
+	for (unsigned i = 0; i < session->nr_ring_threads; i++) {
+		pthread_join(session->ring_threads[i], NULL);
+		ring_close(session->ring_workers[i].ring);
+		worker_release(&session->ring_workers[i]);
+	}
+	session->nr_ring_threads = 0;
+}
+
+/* Without them requests come by read(), which is no error. */
+static void rings_start(struct session *session)
+{
+	unsigned queues = ring_nr_queues(), nr;
+	int rc = 0;
+
+	nr = queues * session->options.ring_threads;
+	if (nr == 0 || nr > RING_THREADS_MAX || !ring_is_enabled())
+		return;
+	session->ring_workers = calloc(nr, sizeof(struct worker));
+	session->ring_threads = calloc(nr, sizeof(pthread_t));
+	if (!session->ring_workers || !session->ring_threads)
+		return;
+	while (rc == 0 && session->nr_ring_threads < nr)
+		rc = ring_start(session, queues);
+	if (rc == 0)
+		return;
+	log_warn("no fuse requests by io_uring errno=%d", -rc);
+	atomic_store(&session->ended, true);
+	pthread_mutex_lock(&session->lock);
+	pthread_cond_broadcast(&session->agreed);
+	pthread_mutex_unlock(&session->lock);
+	rings_join(session);
+	atomic_store(&session->ended, false);
 }
 
 /* -- start and end -------------------------------------------------------- */
@@ -407,6 +554,7 @@ static int session_open(struct session *session, struct session_error *error)
 			 "libfuse could not be set up");
 		return -ENOMEM;
 	}
+	rings_start(session);
 	return session_mount(session, error);
 }
 
@@ -422,6 +570,7 @@ int session_start(const struct session_options *options, struct session **out,
 	session->fd = -1;
 	pthread_mutex_init(&session->lock, NULL);
 	pthread_cond_init(&session->wanted, NULL);
+	pthread_cond_init(&session->agreed, NULL);
 	session->threads = calloc(options->threads_max, sizeof(pthread_t));
 	if (!session->threads) {
 		session_free(session);
@@ -459,6 +608,14 @@ void session_free(struct session *session)
 			break;
 		pthread_join(session->threads[nr], NULL);
 	}
+	/* they wait for the session's end where it has not begun, too */
+	atomic_store(&session->ended, true);
+	pthread_mutex_lock(&session->lock);
+	pthread_cond_broadcast(&session->agreed);
+	pthread_mutex_unlock(&session->lock);
+	rings_join(session);
+	free(session->ring_workers);
+	free(session->ring_threads);
 	if (session->fuse)
 		fuse_session_destroy(session->fuse); /* closes fd */
 	else if (session->fd >= 0)

@@ -11,6 +11,9 @@
  * it drops, never reach it.  Replies go out through session_writev(), which
  * libfuse uses too, on the file descriptor that the thread received from.
  *
+ * Where the kernel can, requests come by io_uring to threads of their own
+ * (ring.h, decision 0081); what still comes by read() is served as ever.
+ *
  * Invariants:
  *  X1  a request is answered once, by the thread that received it, before
  *      that thread receives the next; FORGET has no answer.
@@ -33,6 +36,7 @@
 
 #define SESSION_IO_MAX (1u << 20) /* bytes of one read or write */
 
+struct ring;
 struct session;
 struct view_slot;
 
@@ -42,7 +46,8 @@ struct worker {
 	struct view_slot *slot;
 	int fd;
 	uint8_t *buf; /* the request; ends where data begins, or runs into it */
-	uint8_t *data; /* SESSION_IO_MAX bytes, free for the answer */
+	uint8_t *data;	   /* SESSION_IO_MAX bytes, free for the answer */
+	struct ring *ring; /* NULL: read() and writev() */
 };
 
 /** The calling thread's worker, NULL in other threads. */
@@ -60,6 +65,7 @@ struct session_options {
 	unsigned threads_max;
 	unsigned threads_idle;	   /* how many wait for requests at most */
 	bool clone_fd;		   /* a descriptor for each thread */
+	unsigned ring_threads;	   /* for each CPU, where io_uring is used */
 	session_op_fn *const *ops; /* SESSION_OPCODES, NULL: libfuse's */
 	const struct fuse_lowlevel_ops *libfuse_ops;
 	void *user;

@@ -175,5 +175,32 @@ claim threads__two_are_enough fs_mount --threads=2 --no-clone-fd
 claim threads__two_serve cp -r /usr/include/linux "$MOUNT/ds/tree"
 claim threads__two_served diff -r /usr/include/linux "$MOUNT/ds/tree"
 fs_unmount
+
+# -- requests by io_uring -----------------------------------------------------
+
+# nr_rings NUMBER: so many threads of the daemon serve a ring
+nr_rings()
+{
+	[ "$(grep -lx dbsfs-ring "/proc/$(fs_pid)"/task/*/comm | wc -l)" = "$1" ]
+}
+
+# Where the administrator of this host has not allowed it there is nothing to
+# try, and nothing must have begun.
+if grep -qx Y /sys/module/fuse/parameters/enable_uring 2>/dev/null; then
+	rings=$(($(cut -d- -f2 /sys/devices/system/cpu/possible) * 2 + 2))
+else
+	rings=0
+fi
+claim ring__mounts fs_mount --io-uring=2
+claim ring__has_its_threads nr_rings "$rings"
+claim ring__serves cp -r /usr/include/linux "$MOUNT/ds/ring"
+claim ring__served diff -r /usr/include/linux "$MOUNT/ds/ring"
+claim ring__says_what_failed exits 1 '*File exists*' mkdir "$MOUNT/ds/ring"
+fs_unmount
+claim ring__ended not is_mounted
+claim no_ring__mounts fs_mount --io-uring=0
+claim no_ring__has_none nr_rings 0
+claim no_ring__has_the_rest diff -r /usr/include/linux "$MOUNT/ds/ring"
+fs_unmount
 claim pool__is_clean fs_check
 fs_end
