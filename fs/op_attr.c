@@ -222,6 +222,21 @@ static unsigned setattr_convert(const struct fuse_setattr_in *s,
 	return mask;
 }
 
+/*
+ * chown(2) to nobody at all: it takes setuid and capabilities away as any
+ * other, but the kernel sends the new mode only with an owner.
+ */
+static int setattr_nothing(struct node *node, unsigned *mask)
+{
+	struct file_attr a;
+	int rc;
+
+	rc = file_getattr(node->view->ds, node->ino, &a);
+	if (rc == 0 && !S_ISDIR(a.mode))
+		*mask = FILE_KILL_PRIV;
+	return rc;
+}
+
 static int setattr_locked(struct node *node, const struct fuse_setattr_in *s,
 			  struct file_attr *a)
 {
@@ -231,6 +246,9 @@ static int setattr_locked(struct node *node, const struct fuse_setattr_in *s,
 
 	if (s->valid & FATTR_SIZE && s->size > INT64_MAX)
 		return -EFBIG;
+	rc = mask ? 0 : setattr_nothing(node, &mask);
+	if (rc)
+		return rc;
 	/* before, so that no write finds none; after, for a check under way */
 	if (privs)
 		fs_note_privs(node);

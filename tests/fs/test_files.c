@@ -367,6 +367,12 @@ static void setuid__is_cleared_by_chown(void **state)
 	CHECK_SYS(chmod("d", 06755));
 	CHECK_SYS(chown("d", 1002, 1002));
 	CHECK_UINT(mode_of("d"), 06755);
+	/* also by one that changes nothing else */
+	CHECK_SYS(chmod("a", 06755));
+	CHECK_SYS(chown("a", (uid_t)-1, (gid_t)-1));
+	CHECK_UINT(mode_of("a"), 0755);
+	CHECK_SYS(chown("d", (uid_t)-1, (gid_t)-1));
+	CHECK_UINT(mode_of("d"), 06755);
 }
 
 static int chown_away(void)
