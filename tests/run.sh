@@ -14,8 +14,9 @@
 #   warnings  with gcc and clang, every warning an error: compiled only
 #
 # --long      the random tests in their long form too: 100,000 operations on
-#             the model under ASan and UBSan, 500,000 crash images, 1,000
-#             clones made and destroyed on a mount, and 500 kills under load
+#             the model under ASan and UBSan, 500,000 crash images, 1,000,000
+#             operations on a mount, 1,000 clones made and destroyed on a
+#             mount, and 500 kills under load
 # --sanitize  only 'asan' and 'tsan'
 # --coverage  only a build that counts which lines of store/ run, and its
 #             tests; writes docs/coverage.md (needs gcovr)
@@ -200,6 +201,7 @@ run_asan()
 {
 	export ASAN_OPTIONS=detect_leaks=1
 	export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+	export EXERCISER_OPS=500
 	build asan -Db_sanitize=address,undefined -Db_lundef=false || return 0
 	# shellcheck disable=SC2086 # options
 	tests asan $SHORT_OF_ASAN --timeout-multiplier 4
@@ -218,6 +220,7 @@ run_tsan()
 	export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 	# its threads read ahead in each; two minutes otherwise
 	export ILOG_REPLAY_CUTS=3 ILOG_REPLAY_MUTATIONS=30
+	export EXERCISER_OPS=400
 	build tsan -Db_sanitize=thread -Db_lundef=false || return 0
 	tests tsan --suite threads --timeout-multiplier 6
 	# shellcheck disable=SC2086 # a list of tests
@@ -284,6 +287,10 @@ run_long()
 	one sim-long "$HOST_TMP/gcc/tests/sim/store-sim" --long
 	one faults-long "$HOST_TMP/gcc/tests/faults/faults" --long \
 		--jobs "$(nproc)"
+	DBSFS=$HOST_TMP/gcc/fs/dbsfs FSCTL=$HOST_TMP/gcc/tests/fs/fsctl \
+		EXERCISER=$HOST_TMP/gcc/tests/fs/exerciser/exerciser \
+		one exerciser-long "$SOURCE/tests/fs/exerciser/exerciser.sh" \
+		--long
 	DBS=$HOST_TMP/gcc/tools/dbs one clones-long \
 		"$SOURCE/tests/bench/clones.sh" --build "$HOST_TMP/gcc"
 	DBS=$HOST_TMP/gcc/tools/dbs \
