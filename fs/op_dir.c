@@ -146,9 +146,19 @@ static int dir_add(void *arg, const char *name, size_t len,
 	if (!entry)
 		return 1;
 	/* without memory for a node the kernel looks the name up later */
-	if (b->plus && !is_dot(name, len) &&
-	    fs_entry_fill(b->w, b->view, a, entry))
+	if (!b->plus || is_dot(name, len))
+		return 0;
+	if (fs_entry_fill(b->w, b->view, a, entry)) {
 		memset(entry, 0, sizeof(*entry));
+		return 0;
+	}
+	/*
+	 * A name may be made in this directory before the kernel has read the
+	 * answer; it does not see then that these times are old.  Of files it
+	 * knows.
+	 */
+	if (S_ISDIR(a->mode))
+		entry->attr_valid = 0;
 	return 0;
 }
 

@@ -4,10 +4,13 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
+#include <time.h>
 
 static struct stat stat_of(const char *name)
 {
@@ -140,6 +143,58 @@ static void dir__positions_stay_good(void **state)
 		e = readdir(d);
 	CHECK_STR(e->d_name, at_name);
 	closedir(d);
+}
+
+static _Atomic bool listing_ends;
+
+static void *list_again_and_again(void *arg)
+{
+	DIR *d;
+
+	(void)arg;
+	while (!atomic_load(&listing_ends)) {
+		d = opendir(".");
+		MUST(d);
+		while (readdir(d))
+			;
+		closedir(d);
+	}
+	return NULL;
+}
+
+/* Listing tells the kernel the attributes of all that is listed. */
+static void dir__times_are_new_while_another_lists_its_parent(void **state)
+{
+	enum { NR_DIRS = 40, NR_FILES = 3000 };
+	unsigned nr_old = 0;
+	pthread_t thread;
+	char name[32];
+
+	(void)state;
+	for (int i = 0; i < NR_DIRS; i++) {
+		snprintf(name, sizeof(name), "d%d", i);
+		CHECK_SYS(mkdir(name, 0755));
+	}
+	atomic_store(&listing_ends, false);
+	MUST(pthread_create(&thread, NULL, list_again_and_again, NULL) == 0);
+	for (int i = 0; i < NR_FILES; i++) {
+		struct stat before, after;
+		int fd;
+
+		snprintf(name, sizeof(name), "d%d", i % NR_DIRS);
+		MUST(stat(name, &before) == 0);
+		snprintf(name, sizeof(name), "d%d/f%d", i % NR_DIRS, i);
+		fd = open(name, O_CREAT | O_WRONLY, 0644);
+		MUST(fd >= 0);
+		close(fd);
+		snprintf(name, sizeof(name), "d%d", i % NR_DIRS);
+		MUST(stat(name, &after) == 0);
+		nr_old += after.st_mtim.tv_sec == before.st_mtim.tv_sec &&
+			  after.st_mtim.tv_nsec == before.st_mtim.tv_nsec;
+	}
+	atomic_store(&listing_ends, true);
+	pthread_join(thread, NULL);
+	CHECK_UINT(nr_old, 0);
 }
 
 static void link__shares_the_inode(void **state)
@@ -390,6 +445,7 @@ int main(void)
 		FS_TEST(dir__removed_while_open_reads_empty),
 		FS_TEST(dir__many_entries_are_each_listed_once),
 		FS_TEST(dir__positions_stay_good),
+		FS_TEST(dir__times_are_new_while_another_lists_its_parent),
 		FS_TEST(link__shares_the_inode),
 		FS_TEST(symlink__keeps_its_target),
 		FS_TEST(node__fifos_sockets_and_devices_exist),
