@@ -165,7 +165,7 @@ static void *list_again_and_again(void *arg)
 /* Listing tells the kernel the attributes of all that is listed. */
 static void dir__times_are_new_while_another_lists_its_parent(void **state)
 {
-	enum { NR_DIRS = 40, NR_FILES = 3000 };
+	enum { NR_DIRS = 40, NR_FILES = 1000 };
 	unsigned nr_old = 0;
 	pthread_t thread;
 	char name[32];
