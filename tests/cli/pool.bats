@@ -70,10 +70,12 @@ has_written()
 # interrupted SIGNAL: end a pool create once it has begun to write
 interrupted()
 {
-	local pid status=0
+	local pid status=0 try
 
-	while :; do
-		"$DBS" pool create "$POOL" --size 4G 2>"$T/said" &
+	for try in {1..50}; do
+		# dbs leaves alone what its parent had ignored, as nohup does
+		env --default-signal="$1" "$DBS" pool create "$POOL" \
+			--size 4G 2>"$T/said" &
 		pid=$!
 		until [ -s "$POOL" ] && has_written "$pid"; do
 			kill -0 "$pid" 2>/dev/null || break
@@ -82,7 +84,7 @@ interrupted()
 		status=0
 		wait "$pid" || status=$?
 		# on a busy host it may be done before it is hit
-		[ "$status" -eq 0 ] || break
+		[ "$status" -eq 0 ] && [ "$try" -lt 50 ] || break
 		rm "$POOL"
 	done
 	[ "$status" -eq $((128 + $(kill -l "$1"))) ] || return 1
