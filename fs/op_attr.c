@@ -224,21 +224,25 @@ static unsigned setattr_convert(const struct fuse_setattr_in *s,
 
 /*
  * chown(2) to nobody at all: it takes setuid and capabilities away as any
- * other, but the kernel sends the new mode only with an owner.
+ * other, but the kernel sends the new mode only with an owner.  Who writes to
+ * a file with capabilities sends the same request, after it took them away
+ * (op_removexattr()): that is then all that is to be done.
  */
-static int setattr_nothing(struct node *node, unsigned *mask)
+static int setattr_nothing(struct node *node, uint32_t pid, unsigned *mask)
 {
 	struct file_attr a;
 	int rc;
 
+	if (pid && atomic_exchange(&node->caps_taken_by, 0) == pid)
+		return 0;
 	rc = file_getattr(node->view->ds, node->ino, &a);
 	if (rc == 0 && !S_ISDIR(a.mode))
 		*mask = FILE_KILL_PRIV;
 	return rc;
 }
 
-static int setattr_locked(struct node *node, const struct fuse_setattr_in *s,
-			  struct file_attr *a)
+static int setattr_locked(struct node *node, uint32_t pid,
+			  const struct fuse_setattr_in *s, struct file_attr *a)
 {
 	unsigned mask = setattr_convert(s, a);
 	bool privs = (mask & FILE_SET_MODE) && (a->mode & (S_ISUID | S_ISGID));
@@ -246,7 +250,7 @@ static int setattr_locked(struct node *node, const struct fuse_setattr_in *s,
 
 	if (s->valid & FATTR_SIZE && s->size > INT64_MAX)
 		return -EFBIG;
-	rc = mask ? 0 : setattr_nothing(node, &mask);
+	rc = mask ? 0 : setattr_nothing(node, pid, &mask);
 	if (rc)
 		return rc;
 	/* before, so that no write finds none; after, for a check under way */
@@ -269,7 +273,7 @@ void raw_setattr(struct worker *w, const struct fuse_in_header *in,
 
 	rc = len < sizeof(*s) ? -EINVAL : fs_enter(w, node);
 	if (rc == 0) {
-		rc = setattr_locked(node, s, &a);
+		rc = setattr_locked(node, in->pid, s, &a);
 		fs_leave(w);
 	}
 	if (rc == 0)

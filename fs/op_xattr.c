@@ -147,7 +147,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
 	struct worker *w = worker_self();
-	const struct node *node = fs_node(w, ino);
+	struct node *node = fs_node(w, ino);
 	int rc;
 
 	/*
@@ -157,6 +157,9 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 	rc = enter(req, node, name, strcmp(name, XATTR_NAME_CAPS) != 0);
 	if (rc == 0) {
 		rc = file_removexattr(node->view->ds, node->ino, name);
+		if (rc == 0 && strcmp(name, XATTR_NAME_CAPS) == 0)
+			atomic_store(&node->caps_taken_by,
+				     (uint32_t)fuse_req_ctx(req)->pid);
 		fs_leave(w);
 	}
 	fuse_reply_err(req, -rc);
