@@ -503,7 +503,7 @@ int dataset_restore(struct dataset *ds, struct dataset *snapshot,
 		a.keep->flags = DATASET_AUTOMATIC;
 	}
 	rc = dataset_change_root(ds->pool, 3, 0, restore_body, &a);
-	if (rc == 0 && ds->nr_orphans > 0)
+	if (rc == 0 && __atomic_load_n(&ds->nr_orphans, __ATOMIC_RELAXED) > 0)
 		pool_want_purge(ds);
 	if (rc == 0 && a.keep)
 		recount_if_marked(a.keep);
