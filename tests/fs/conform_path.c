@@ -488,6 +488,10 @@ static void path__bad_address_is_efault(void **state)
 	char *volatile bad = (char *)(uintptr_t)-4096;
 
 	(void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	/* they look at the string themselves, before the kernel does */
+	skip();
+#endif
 	fs_put("file", "x");
 	for (size_t i = 0; i < NR_CALLS; i++)
 		if (calls[i].fn != do_bind)
