@@ -79,7 +79,7 @@ struct node {
 	_Atomic uint32_t privs; /* see op_attr.c */
 	_Atomic uint32_t nr_open;
 	_Atomic uint32_t caps_taken_by; /* pid; see op_attr.c */
-	_Atomic bool held; /* V4 */
+	_Atomic bool held;		/* V4 */
 	/* under the shard's lock */
 	uint64_t nr_lookups;
 	struct node *next;
