@@ -289,10 +289,11 @@ static bool marks_are(int dir, unsigned id, uint64_t n)
 
 /*
  * How many of writer @w's requests are in @got: those up to some number, and
- * nothing of later ones.
+ * nothing of later ones.  @most: out, as many if those that change nothing (a
+ * hole punched once more) are counted too.
  */
 static uint64_t prefix_of(const struct writer *w, int dir, pages_of got,
-			  const struct moment *m)
+			  const struct moment *m, uint64_t *most)
 {
 	uint64_t n = m->ended[w->id - 1];
 	pages_of want = {{0}};
@@ -300,8 +301,16 @@ static uint64_t prefix_of(const struct writer *w, int dir, pages_of got,
 	replay(w->id, 0, n, want);
 	for (;;) {
 		if (memcmp(want, got, sizeof(pages_of)) == 0 &&
-		    marks_are(dir, w->id, n))
+		    marks_are(dir, w->id, n)) {
+			*most = n;
+			do
+				replay(w->id, *most, *most + 1, want);
+			while (++*most <= m->begun[w->id - 1] &&
+			       memcmp(want, got, sizeof(pages_of)) == 0 &&
+			       marks_are(dir, w->id, *most));
+			--*most;
 			return n;
+		}
 		if (n == m->begun[w->id - 1])
 			break;
 		replay(w->id, n, n + 1, want);
@@ -320,7 +329,7 @@ static uint64_t prefix_of(const struct writer *w, int dir, pages_of got,
  */
 static void judge_moment(const char *path, const struct moment *m)
 {
-	uint64_t has[NR_WRITERS];
+	uint64_t has[NR_WRITERS], most[NR_WRITERS];
 	int dir = open(path, O_RDONLY | O_DIRECTORY);
 	char name[32];
 	pages_of got;
@@ -331,13 +340,13 @@ static void judge_moment(const char *path, const struct moment *m)
 			file_name(name, i + 1, f);
 			read_file(dir, name, i + 1, got[f]);
 		}
-		has[i] = prefix_of(&writers[i], dir, got, m);
+		has[i] = prefix_of(&writers[i], dir, got, m, &most[i]);
 	}
 	close(dir);
 	for (unsigned i = 0; i < NR_WRITERS; i++) {
 		for (unsigned k = 0; k < NR_WRITERS; k++) {
 			const struct writer *a = &writers[i], *b = &writers[k];
-			uint64_t left_out = b->end[has[k] + 1];
+			uint64_t left_out = b->end[most[k] + 1];
 
 			if (left_out) /* it has returned by now */
 				CHECK(a->start[has[i]] < left_out);
