@@ -23,15 +23,34 @@ const char *ex_op_text(const struct ex_op *op)
 	return text;
 }
 
+/* Beside the list: what is printed first is far from the end by then. */
+static void save_reason(const struct ex_run *run, const struct ex_op *op,
+			const char *text)
+{
+	char path[PATH_MAX + 8];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s.txt", run->list);
+	f = fopen(path, "w");
+	if (!f)
+		return;
+	fprintf(f, "seed=%ju after %zu operations: %s\n  %s\n",
+		(uintmax_t)run->s.seed, run->log.nr, ex_op_text(op), text);
+	fclose(f);
+}
+
 static _Noreturn void fail_with(struct ex_run *run, const struct ex_op *op,
 				const char *fmt, va_list ap)
 {
+	char text[1024];
+
 	/* never unlocked: nobody else gets to say anything */
 	pthread_mutex_lock(&run->lock);
 	fprintf(stderr, "FAILED seed=%ju after %zu operations: %s\n  ",
 		(uintmax_t)run->s.seed, run->log.nr, ex_op_text(op));
-	vfprintf(stderr, fmt, ap);
-	fprintf(stderr, "\n");
+	vsnprintf(text, sizeof(text), fmt, ap);
+	fprintf(stderr, "%s\n", text);
+	save_reason(run, op, text);
 	ex_list_save(&run->log, run->list);
 	fflush(NULL);
 	_exit(1);

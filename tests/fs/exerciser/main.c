@@ -27,6 +27,7 @@
 
 #define LONG_SEEDS 100u
 #define LONG_OPS   10000u
+#define SHOWN_MAX  40u /* operations of a list */
 
 struct options {
 	struct ex_settings s;
@@ -129,10 +130,30 @@ static bool parse(struct options *o, int argc, char **argv)
 
 static void show(const struct ex_list *list)
 {
+	size_t from = list->nr > SHOWN_MAX ? list->nr - SHOWN_MAX : 0;
+
 	fprintf(stderr, "workers %u commit %u\n", list->workers,
 		list->commit_ms);
-	for (size_t i = 0; i < list->nr; i++)
+	if (from)
+		fprintf(stderr, "(%zu operations before)\n", from);
+	for (size_t i = from; i < list->nr; i++)
 		fprintf(stderr, "%s\n", ex_op_text(&list->ops[i]));
+}
+
+/* What the first run said, last: it may not fail again. */
+static void show_reason(const char *path)
+{
+	char line[PATH_MAX];
+	FILE *f = fopen(path, "r");
+
+	fprintf(stderr, "-- the first time it said:\n");
+	if (!f) {
+		fprintf(stderr, "nothing\n");
+		return;
+	}
+	while (fgets(line, sizeof(line), f))
+		fputs(line, stderr);
+	fclose(f);
 }
 
 static void reduce(const struct options *o, const char *path)
@@ -160,15 +181,20 @@ static void reduce(const struct options *o, const char *path)
 
 static int failed(const struct options *o, int code)
 {
-	char path[PATH_MAX], kept[PATH_MAX];
+	char path[PATH_MAX], kept[PATH_MAX], reason[PATH_MAX];
 
 	if (code != 1)
 		return code;
+	snprintf(path, sizeof(path), "%s/failed.ops.txt", o->s.work);
+	snprintf(reason, sizeof(reason), "%s/failed-%ju.txt", o->s.work,
+		 (uintmax_t)o->s.seed);
+	rename(path, reason);
 	snprintf(path, sizeof(path), "%s/failed.ops", o->s.work);
 	snprintf(kept, sizeof(kept), "%s/failed-%ju.ops", o->s.work,
 		 (uintmax_t)o->s.seed);
 	if (rename(path, kept) == 0)
 		reduce(o, kept);
+	show_reason(reason);
 	return code;
 }
 

@@ -313,8 +313,12 @@ static int wait_child(pid_t pid)
 	int status;
 
 	for (uint64_t i = 0; i < HANGS_S * UINT64_C(200); i++) {
-		if (waitpid(pid, &status, WNOHANG) == pid)
+		if (waitpid(pid, &status, WNOHANG) == pid) {
+			if (WIFSIGNALED(status))
+				fprintf(stderr, "FAILED signal %d\n",
+					WTERMSIG(status));
 			return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+		}
 		nanosleep(&pause, NULL);
 	}
 	fprintf(stderr, "FAILED it does not end\n");
