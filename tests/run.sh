@@ -182,7 +182,7 @@ fi
 run_gcc()
 {
 	build gcc || return 0
-	tests gcc
+	tests gcc --timeout-multiplier 4
 }
 
 run_warnings()
