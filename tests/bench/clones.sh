@@ -27,25 +27,6 @@ done
 # shellcheck source=tests/bench/lib.bash
 . "$(dirname "$0")/lib.bash"
 
-info() { "$DBS" pool info --json | jq -r ".$1"; }
-
-# What is in use once the reaper has nothing left to do, in bytes.
-settled()
-{
-	local i
-
-	for ((i = 0; i < 2400; i++)); do
-		"$DBS" sync >/dev/null
-		[ "$(info dead)" != 0 ] || break
-		sleep 0.05
-	done
-	[ "$(info dead)" = 0 ] || host_die 1 "the reaper does not finish"
-	# the commits that let go of what these replaced
-	"$DBS" sync >/dev/null
-	"$DBS" sync >/dev/null
-	echo $(($(info allocated) - $(info deferred)))
-}
-
 say_took() # WHAT START
 {
 	local us=$(($(bench_now_us) - $2))
@@ -64,7 +45,7 @@ main()
 	python3 "$SOURCE/tests/bench/diverge.py" make \
 		"$(numfmt --from=iec "$SIZE")" "$MNT/base/data"
 	"$DBS" snapshot base@origin >/dev/null
-	before=$(settled)
+	before=$(bench_settled)
 	"$DBS" clone base@origin busy >/dev/null
 	bench_writer_start "$MNT/busy/data"
 
@@ -78,7 +59,7 @@ main()
 	python3 "$SOURCE/tests/bench/diverge.py" pages 8 "${files[@]}"
 	say_took "each written to" "$start"
 	"$DBS" sync >/dev/null
-	most=$(info allocated)
+	most=$(bench_info allocated)
 	start=$(bench_now_us)
 	for i in $(seq 0 $((NR - 1)) | shuf --random-source=<(yes "$SEED")); do
 		"$DBS" rm --yes "c$i" >/dev/null
@@ -87,7 +68,7 @@ main()
 	bench_writer_wrote
 	bench_writer_stop
 	"$DBS" rm --yes --force busy >/dev/null
-	after=$(settled)
+	after=$(bench_settled)
 	bench_machine
 	printf 'allocated before %s, with the clones %s, after %s bytes\n' \
 		"$before" "$most" "$after"

@@ -50,29 +50,6 @@ age()
 	python3 "$SOURCE/tests/bench/diverge.py" pages 64 "$MNT"/old[0-9]*/big
 }
 
-# one DIR over|append|random: rate of one round
-one()
-{
-	local dir=$1 how=$2 out rw
-
-	if [ "$how" = append ]; then
-		rm -f "$dir/append"
-		out=$(fio --name=append --filename="$dir/append" --rw=write \
-			--bs=4k --size=8g --fdatasync=1 --ioengine=psync \
-			--file_append=1 --overwrite=0 --fallocate=none \
-			--create_on_open=1 --runtime="$SECONDS_EACH" \
-			--time_based --output-format=json)
-	else
-		rw=write
-		[ "$how" = over ] || rw=randwrite
-		out=$(fio --name=over --filename="$dir/over" --rw="$rw" \
-			--bs=4k --size="$FILE_SIZE" --fdatasync=1 \
-			--ioengine=psync --runtime="$SECONDS_EACH" \
-			--time_based --output-format=json)
-	fi
-	jq -r '.jobs[0].write.iops' <<<"$out"
-}
-
 bench_begin fsync
 PLAIN=$HOST_TMP/plain
 mkdir "$PLAIN"
@@ -89,24 +66,26 @@ for ((round = 0; round < ROUNDS; round++)); do
 		for where in ext4 dbs; do
 			dir=$PLAIN
 			[ "$where" = ext4 ] || dir=$MNT/bench
-			rate=$(one "$dir" "$how")
+			rate=$(bench_fio_fsync "$dir" "$how" "$SECONDS_EACH")
 			host_say "$how $where: $rate/s"
 			RATES[$how.$where]+="$rate "
 		done
 	done
 done
 bench_machine
-printf '4 KiB write + fdatasync, %s pool, %s rounds of %s s, medians\n' \
-	"$([ "$AGED" = 1 ] && echo aged || echo fresh)" "$ROUNDS" "$SECONDS_EACH"
-BELOW=0
+POOL=$([ "$AGED" = 1 ] && echo "aged pool" || echo "fresh pool")
+printf '4 KiB write + fdatasync, %s, %s rounds of %s s, medians\n' \
+	"$POOL" "$ROUNDS" "$SECONDS_EACH"
 for how in over append random; do
 	# shellcheck disable=SC2086 # a list of numbers
 	ext4=$(bench_median ${RATES[$how.ext4]}) dbs=$(bench_median ${RATES[$how.dbs]})
-	goal=" (goal 1.00)"
-	[ "$how" != random ] || goal=""
-	printf '%-7s ext4 %s/s, dbs %s/s, ratio %s%s\n' "$how" \
-		"$ext4" "$dbs" "$(bench_ratio "$dbs" "$ext4")" "$goal"
-	[ "$how" = random ] || awk -v a="$dbs" -v b="$ext4" 'BEGIN { exit a / b >= 1 }' && BELOW=1
+	what="4 KiB + fdatasync, $how, $POOL"
+	bench_record fsync "$what" ext4 /s "$ext4"
+	bench_record fsync "$what" dbs /s "$dbs"
+	printf '%-7s ext4 %s/s, dbs %s/s, ratio %s\n' "$how" \
+		"$ext4" "$dbs" "$(bench_ratio "$dbs" "$ext4")"
+	[ "$how" = random ] ||
+		bench_goal fsync "$what" "$(bench_ratio "$dbs" "$ext4")" '>=' 1.00
 done
 bench_pool_remove
-exit "$BELOW"
+[ "$BENCH_MISSED" -eq 0 ]

@@ -15,10 +15,13 @@ SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BENCH_LOOPS=()   # loop devices to give back
 BENCH_FS=()      # folders where they are mounted
 WRITER_PID=""
+BENCH_MISSED=0   # goals
 
 bench_now_us() { printf '%s\n' "${EPOCHREALTIME/[.,]/}"; }
 
 # bench_begin NAME: build if need be, and see to the clean-up
+#
+# $BENCH_BEFORE_BUILD is called before, with $HOST_TMP there.
 bench_begin()
 {
 	host_need_root
@@ -26,6 +29,7 @@ bench_begin()
 	# shellcheck disable=SC2034 # host_end calls it
 	HOST_EXIT_HOOK=bench_end
 	host_begin "dbs-bench-$1" "${BENCH_DIR:-/var/tmp}"
+	"${BENCH_BEFORE_BUILD:-:}"
 	if [ -z "${BENCH_BUILD:-}" ]; then
 		BENCH_BUILD=$HOST_TMP/build
 		host_say "building ..."
@@ -74,6 +78,36 @@ bench_pool_remove()
 	rm -f "$DBS_POOL"
 }
 
+# bench_info FIELD: what 'dbs pool info' says of it
+bench_info() { "$DBS" pool info --json | jq -r ".$1"; }
+
+# What is in use once the reaper has nothing left to do, in bytes.
+bench_settled()
+{
+	local i
+
+	for ((i = 0; i < 2400; i++)); do
+		"$DBS" sync >/dev/null
+		[ "$(bench_info dead)" != 0 ] || break
+		sleep 0.05
+	done
+	[ "$(bench_info dead)" = 0 ] ||
+		host_die 1 "the reaper does not finish"
+	# the commits that let go of what these replaced
+	"$DBS" sync >/dev/null
+	"$DBS" sync >/dev/null
+	echo $(($(bench_info allocated) - $(bench_info deferred)))
+}
+
+# The daemon's process, its CPU time so far (us), its memory (VmRSS, VmHWM; KiB).
+bench_daemon() { pgrep -f "^[^ ]*dbsfs .*$DBS_POOL "; }
+bench_cpu() # PID
+{
+	awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, "")
+		printf "%d\n", ($12 + $13) * 1000000 / hz }' "/proc/$1/stat"
+}
+bench_memory() { sed -n "s/^$2:[^0-9]*\([0-9]*\) kB/\1/p" "/proc/$1/status"; }
+
 # bench_loop_fs TYPE SIZE DIR MKFS-OPTION...: a file system in a file
 # Returns 1 and says why where this host can't.
 bench_loop_fs()
@@ -92,6 +126,8 @@ bench_loop_fs()
 	fi
 	BENCH_LOOPS+=("$loop")
 	mkdir -p "$dir"
+	# not the host's cache below the file system's own
+	losetup --direct-io=on "$loop" 2>/dev/null || true
 	if ! mkfs."$type" -q "$@" "$loop" >/dev/null 2>"$HOST_TMP/mkfs.log" ||
 		! mount "$loop" "$dir" 2>>"$HOST_TMP/mkfs.log"; then
 		host_say "no $type: $(tail -n 1 "$HOST_TMP/mkfs.log")"
@@ -131,7 +167,36 @@ bench_median()
 }
 
 bench_ms() { awk -v us="$1" 'BEGIN { printf "%.1f\n", us / 1000 }'; }
+bench_seconds() { awk -v us="$1" 'BEGIN { printf "%.3f\n", us / 1000000 }'; }
 bench_ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f\n", a / b }'; }
+
+# bench_record GROUP WHAT SYSTEM UNIT VALUE
+#
+# One measurement for the tables of run.sh, which gives $BENCH_RECORDS; several
+# of the same are rounds.
+bench_record()
+{
+	[ -n "${BENCH_RECORDS:-}" ] || return 0
+	(
+		IFS=$'\t'
+		printf '%s\n' "value	$*" >>"$BENCH_RECORDS"
+	)
+}
+
+# bench_goal GROUP WHAT VALUE '>='|'<=' GOAL: say and record whether it is reached
+bench_goal()
+{
+	local reached=reached
+
+	awk -v v="$3" -v g="$5" -v op="$4" 'BEGIN {
+		exit !(op == ">=" ? v >= g : v <= g) }' || {
+		reached=MISSED
+		BENCH_MISSED=$((BENCH_MISSED + 1))
+	}
+	printf '%s: %s (goal %s %s: %s)\n' "$2" "$3" "$4" "$5" "$reached"
+	[ -z "${BENCH_RECORDS:-}" ] || printf 'goal\t%s\t%s\t%s\t%s\t%s\n' "$@" \
+		>>"$BENCH_RECORDS"
+}
 
 bench_machine()
 {
@@ -177,4 +242,104 @@ bench_writer_wrote()
 		sleep 0.01
 	done
 	host_die 1 "the writer does not get on"
+}
+
+# ---- fio -----------------------------------------------------------------------
+
+# bench_fio FILE FIELD OPTION...: of fio's first job, as jq sees it
+bench_fio()
+{
+	local file=$1 field=$2
+
+	shift 2
+	fio --name=bench --filename="$file" --group_reporting --thread \
+		--output-format=json "$@" | jq -r ".jobs[0].$field"
+}
+
+# bench_fio_fsync DIR over|append|random SECONDS: 4 KiB + fdatasync, a second
+#
+# $DIR/over is there for the first and the last.
+bench_fio_fsync()
+{
+	local dir=$1 rw="write"
+
+	if [ "$2" = append ]; then
+		rm -f "$dir/append"
+		bench_fio "$dir/append" write.iops --rw=write --bs=4k \
+			--size=8g --fdatasync=1 --ioengine=psync \
+			--file_append=1 --overwrite=0 --fallocate=none \
+			--create_on_open=1 --runtime="$3" --time_based
+		return
+	fi
+	[ "$2" = over ] || rw="randwrite"
+	bench_fio "$dir/over" write.iops --rw="$rw" --bs=4k \
+		--size="$(stat -c %s "$dir/over")" --fdatasync=1 \
+		--ioengine=psync --runtime="$3" --time_based
+}
+
+# ---- MariaDB and sysbench ----------------------------------------------------------
+
+# Set before they are used: $THREADS, $TABLES, $NR_ROWS.
+
+# bench_need COMMAND...
+bench_need()
+{
+	local i
+
+	for i; do
+		command -v "$i" >/dev/null ||
+			host_die 77 "'$i' is not installed"
+	done
+}
+
+# bench_sysbench INSTANCE TEST COMMAND [OPTION...]: sysbench's output
+bench_sysbench()
+{
+	local instance=$1 test=$2 command=$3
+
+	shift 3
+	sysbench "$test" --db-driver=mysql --mysql-user=root \
+		--mysql-socket="$HOST_TMP/run/$instance.sock" \
+		--mysql-db=sbtest --tables="$TABLES" \
+		--table-size="$NR_ROWS" --threads="$THREADS" \
+		--rand-type=uniform "$@" "$command"
+}
+
+# bench_rate INSTANCE TEST SECONDS [OPTION...]: transactions a second
+bench_rate()
+{
+	local out instance=$1 test=$2 seconds=$3
+
+	shift 3
+	out=$(bench_sysbench "$instance" "$test" run --time="$seconds" "$@") || {
+		printf '%s\n' "$out" >&2
+		return 1
+	}
+	sed -n 's/.*transactions:.*(\([0-9.]*\) per sec.*/\1/p' <<<"$out"
+}
+
+# bench_mariadb INSTANCE DATADIR [OPTION...]: a new one, with sysbench's tables
+bench_mariadb()
+{
+	mariadb_init "$2" >"$HOST_TMP/init.log" 2>&1 || {
+		cat "$HOST_TMP/init.log" >&2
+		return 1
+	}
+	mariadb_start "$@"
+	mariadb_sql "$1" 'CREATE DATABASE sbtest'
+	bench_sysbench "$1" oltp_read_write prepare >/dev/null
+}
+
+# bench_loaded INSTANCE: wait until all threads of sysbench are there
+bench_loaded()
+{
+	local i
+
+	for ((i = 0; i < 1000; i++)); do
+		[ "$(mariadb_sql "$1" "SELECT COUNT(*) FROM
+			information_schema.PROCESSLIST WHERE DB = 'sbtest'" \
+			)" -lt "$THREADS" ] || return 0
+		sleep 0.01
+	done
+	host_die 1 "sysbench does not begin"
 }

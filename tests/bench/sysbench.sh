@@ -39,28 +39,6 @@ done
 # shellcheck source=tests/bench/lib.bash
 . "$(dirname "$0")/lib.bash"
 
-# run_sysbench INSTANCE COMMAND [SECONDS]: sysbench's output
-run_sysbench()
-{
-	sysbench "$TEST" --db-driver=mysql --mysql-user=root \
-		--mysql-socket="$HOST_TMP/run/$1.sock" --mysql-db=sbtest \
-		--tables="$TABLES" --table-size="$NR_ROWS" \
-		--threads="$THREADS" ${3:+--time="$3"} --rand-type=uniform \
-		"$2"
-}
-
-# rate INSTANCE SECONDS: transactions a second
-rate()
-{
-	local out
-
-	out=$(run_sysbench "$1" run "$2") || {
-		printf '%s\n' "$out" >&2
-		return 1
-	}
-	sed -n 's/.*transactions:.*(\([0-9.]*\) per sec.*/\1/p' <<<"$out"
-}
-
 # check INSTANCE: every table of every database
 check()
 {
@@ -74,17 +52,6 @@ check()
 		"$(wc -l <"$HOST_TMP/check.$1")" "$1"
 }
 
-prepare()
-{
-	mariadb_init "$2" >"$HOST_TMP/init.log" 2>&1 || {
-		cat "$HOST_TMP/init.log" >&2
-		return 1
-	}
-	mariadb_start "$1" "$2"
-	mariadb_sql "$1" 'CREATE DATABASE sbtest'
-	run_sysbench "$1" prepare >/dev/null
-}
-
 main()
 {
 	local i a=() b=() ext4 dbs ratio pid start
@@ -92,34 +59,26 @@ main()
 	local snapshots=()
 
 	bench_begin sysbench
-	for i in sysbench mariadbd mariadb-check; do
-		command -v "$i" >/dev/null ||
-			host_die 77 "'$i' is not installed"
-	done
+	bench_need sysbench mariadbd mariadb-check
 	bench_pool 16G
 	"$DBS" create mounted >/dev/null
 	mkdir "$HOST_TMP/plain"
 	host_say "preparing ..."
-	prepare plain "$HOST_TMP/plain"
-	prepare mounted "$MNT/mounted"
+	bench_mariadb plain "$HOST_TMP/plain"
+	bench_mariadb mounted "$MNT/mounted"
 	for ((i = 0; i < ROUNDS; i++)); do
-		a+=("$(rate plain "$SECONDS_EACH")")
+		a+=("$(bench_rate plain "$TEST" "$SECONDS_EACH")")
 		host_say "$(findmnt -n -o FSTYPE -T "$HOST_TMP"): ${a[-1]}/s"
-		b+=("$(rate mounted "$SECONDS_EACH")")
+		b+=("$(bench_rate mounted "$TEST" "$SECONDS_EACH")")
 		host_say "dbs: ${b[-1]}/s"
 	done
 	ext4=$(bench_median "${a[@]}")
 	dbs=$(bench_median "${b[@]}")
 	ratio=$(bench_ratio "$dbs" "$ext4")
 
-	run_sysbench mounted run 20 >"$HOST_TMP/during.log" 2>&1 &
+	bench_sysbench mounted "$TEST" run --time=20 >"$HOST_TMP/during.log" 2>&1 &
 	pid=$!
-	for ((i = 0; i < 1000; i++)); do
-		[ "$(mariadb_sql mounted "SELECT COUNT(*) FROM
-			information_schema.PROCESSLIST WHERE DB = 'sbtest'" \
-			)" -lt "$THREADS" ] || break
-		sleep 0.01
-	done
+	bench_loaded mounted
 	for ((i = 0; i < 41; i++)); do
 		bench_time snapshots "$DBS" snapshot "mounted@s$i"
 		sleep 0.1
