@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# instant.sh - how long do snapshot, clone and restore take?
+# instant.sh - how long do snapshot, clone, restore and destroy take?
 #
 #   sudo tests/bench/instant.sh [--sizes "10M 5G"] [--clones "1 1000"]
 #	[--rounds N] [--without SYSTEM,...] [--build DIR] [--dir DIR]
@@ -11,7 +11,7 @@
 # being written: the median time of N rounds, of the whole command.  Beside it
 # 'cp --reflink' on xfs and 'btrfs subvolume snapshot', the same way, each on a
 # loop device on the same disk.  Their restore is a new copy put in place of
-# the old.
+# the old. What is destroyed is a clone that was not written to.
 #
 # Prints a table, and the ratio of the slowest to the fastest of ours in each
 # column: goal at most 1.5.  Exits 1 when it is more.
@@ -37,7 +37,8 @@ done
 . "$(dirname "$0")/lib.bash"
 
 DIVERGE=$SOURCE/tests/bench/diverge.py
-ROWS=()   # "system size clones snapshot clone restore", microseconds
+OPS=(snapshot clone live restore destroy)
+ROWS=()   # "system size clones snapshot clone live restore destroy", microseconds
 
 # ---- the three systems: each has base, clone, diverged clones, and the ops -------
 
@@ -46,7 +47,8 @@ dbs_file() { printf '%s\n' "$MNT/$1/data"; }
 dbs_snapshot() { "$DBS" snapshot "base@s$1"; }
 dbs_clone() { "$DBS" clone "${2:-base@s$1}" "c$1"; }
 dbs_restore() { "$DBS" restore "base@s$1" --force --discard --yes; }
-dbs_forget() { "$DBS" rm --yes --force "c$1" "clive$1" "base@s$1" >/dev/null; }
+dbs_destroy() { "$DBS" rm --yes "clive$1"; }
+dbs_forget() { "$DBS" rm --yes --force "c$1" "base@s$1" >/dev/null; }
 
 xfs_base() { mkdir "$FS/base"; }
 xfs_file() { printf '%s\n' "$FS/$1/data"; }
@@ -58,7 +60,8 @@ xfs_restore()
 	cp --reflink=always "$FS/s$1/data" "$FS/base/new" &&
 		mv "$FS/base/new" "$FS/base/data"
 }
-xfs_forget() { rm -r "$FS/s$1" "$FS/c$1" "$FS/clive$1"; }
+xfs_destroy() { rm -r "$FS/clive$1"; }
+xfs_forget() { rm -r "$FS/s$1" "$FS/c$1"; }
 
 btrfs_base() { btrfs -q subvolume create "$FS/base"; }
 btrfs_file() { printf '%s\n' "$FS/$1/data"; }
@@ -70,17 +73,15 @@ btrfs_restore()
 		mv "$FS/base" "$FS/old" && mv "$FS/new" "$FS/base" &&
 		btrfs -q subvolume delete "$FS/old"
 }
-btrfs_forget()
-{
-	btrfs -q subvolume delete "$FS/s$1" "$FS/c$1" "$FS/clive$1"
-}
+btrfs_destroy() { btrfs -q subvolume delete "$FS/clive$1"; }
+btrfs_forget() { btrfs -q subvolume delete "$FS/s$1" "$FS/c$1"; }
 
 # measure SYSTEM SIZE NR-CLONES: one row
 measure()
 {
-	local system=$1 i
+	local system=$1 i op us row=()
 	# shellcheck disable=SC2034 # by reference
-	local snapshot=() clone=() live=() restore=()
+	local snapshot=() clone=() live=() restore=() destroy=()
 
 	bench_writer_start "$("${system}_file" base)"
 	for ((i = 0; i < ROUNDS; i++)); do
@@ -93,11 +94,17 @@ measure()
 		bench_writer_wrote
 		bench_time restore "${system}_restore" "$i"
 		bench_writer_wrote
+		bench_time destroy "${system}_destroy" "$i"
+		bench_writer_wrote
 	done
 	bench_writer_stop
-	ROWS+=("$system $2 $3 $(bench_median "${snapshot[@]}") $(
-		bench_median "${clone[@]}") $(bench_median "${live[@]}") $(
-		bench_median "${restore[@]}")")
+	for op in "${OPS[@]}"; do
+		local -n times=$op
+		us=$(bench_median "${times[@]}")
+		row+=("$us")
+		bench_record instant "$op, $2, $3 clones" "$system" us "$us"
+	done
+	ROWS+=("$system $2 $3 ${row[*]}")
 	# so that what is measured is not lost if the rest fails
 	host_say "${ROWS[-1]} (us)"
 	for ((i = 0; i < ROUNDS; i++)); do
@@ -144,35 +151,37 @@ pool_size()
 
 print_rows()
 {
-	local system size clones s c l r
+	local system size clones s c l r d
 
-	printf '%-7s %6s %7s %12s %12s %12s %12s\n' system size clones \
-		'snapshot ms' 'clone ms' 'live clone' 'restore ms'
+	printf '%-7s %6s %7s %12s %12s %12s %12s %12s\n' system size clones \
+		'snapshot ms' 'clone ms' 'live clone' 'restore ms' 'destroy ms'
 	for row in "${ROWS[@]}"; do
-		read -r system size clones s c l r <<<"$row"
-		printf '%-7s %6s %7s %12s %12s %12s %12s\n' "$system" "$size" \
+		read -r system size clones s c l r d <<<"$row"
+		printf '%-7s %6s %7s %12s %12s %12s %12s %12s\n' "$system" "$size" \
 			"$clones" "$(bench_ms "$s")" "$(bench_ms "$c")" \
-			"$(bench_ms "$l")" "$(bench_ms "$r")"
+			"$(bench_ms "$l")" "$(bench_ms "$r")" "$(bench_ms "$d")"
 	done
 }
 
 # The slowest of ours to the fastest, for each column.
 print_ratios()
 {
-	printf '%s\n' "${ROWS[@]}" | awk '
+	local op ratio
+
+	while read -r op ratio; do
+		bench_goal instant "$op, slowest / fastest" "$ratio" '<=' 1.50
+	done < <(printf '%s\n' "${ROWS[@]}" | awk -v names="${OPS[*]}" '
 	$1 == "dbs" {
-		for (i = 4; i <= 7; i++) {
+		for (i = 4; i <= NF; i++) {
 			if (!(i in lo) || $i < lo[i]) lo[i] = $i
 			if (!(i in hi) || $i > hi[i]) hi[i] = $i
 		}
 	}
 	END {
-		printf "dbs, slowest to fastest: snapshot %.2f, clone %.2f, live clone %.2f, restore %.2f (goal 1.5)\n",
-			hi[4] / lo[4], hi[5] / lo[5], hi[6] / lo[6], hi[7] / lo[7]
-		for (i = 4; i <= 7; i++)
-			if (hi[i] / lo[i] > 1.5)
-				exit 1
-	}'
+		n = split(names, name, " ")
+		for (i = 1; i <= n; i++)
+			printf "%s %.2f\n", name[i], hi[i + 3] / lo[i + 3]
+	}')
 }
 
 bench_begin instant
@@ -197,3 +206,4 @@ done
 bench_machine
 print_rows
 [[ $WITHOUT == *,dbs,* ]] || print_ratios
+[ "$BENCH_MISSED" -eq 0 ]
