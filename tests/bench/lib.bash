@@ -146,18 +146,20 @@ bench_loop_fs_remove() # TYPE DIR
 
 # ---- numbers -------------------------------------------------------------------
 
-# bench_time VARIABLE COMMAND...: append its microseconds to the array
-bench_time()
+# bench_time_to FILE VARIABLE COMMAND...: append its microseconds to the array
+bench_time_to()
 {
-	local -n _times=$1
-	local start end
+	local file=$1 start end
+	local -n _times=$2
 
-	shift
+	shift 2
 	start=$(bench_now_us)
-	"$@" >/dev/null
+	"$@" >"$file"
 	end=$(bench_now_us)
 	_times+=("$((end - start))")
 }
+
+bench_time() { bench_time_to /dev/null "$@"; } # VARIABLE COMMAND...
 
 # bench_median NUMBER...
 bench_median()
@@ -227,15 +229,24 @@ bench_writer_stop()
 	return 0
 }
 
+# bench_writes VARIABLE: how many it has written; no process is started for it
+bench_writes()
+{
+	local -n _writes=$1
+
+	_writes=0
+	[ ! -e "$HOST_TMP/writes" ] || read -r _writes <"$HOST_TMP/writes" || true
+}
+
 # Wait until the writer has written ten times more.
 bench_writer_wrote()
 {
 	local before now i
 
-	before=$(cat "$HOST_TMP/writes" 2>/dev/null || echo 0)
+	bench_writes before
 	# an fsync may write gigabytes back first
 	for ((i = 0; i < 60000; i++)); do
-		now=$(cat "$HOST_TMP/writes" 2>/dev/null || echo 0)
+		bench_writes now
 		[ "${now:-0}" -lt $((${before:-0} + 10)) ] || return 0
 		kill -0 "$WRITER_PID" 2>/dev/null ||
 			host_die 1 "the writer has ended"
