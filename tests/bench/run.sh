@@ -26,10 +26,10 @@
 # Prints medians, ratios and whether each goal is reached, and writes a table to
 # docs/performance.md between two comments, and a plot beside it.
 #
-# About two hours and 60 GB in DIR (default: /var/tmp); installs the packages
+# About two hours and 40 GB in DIR (default: /var/tmp); installs the packages
 # that are missing.  Exits 0 when all ran, also where goals are missed.
 #
-# --quick     small sizes and one short round: at most ten minutes, 20 GB; has
+# --quick     small sizes and one short round: at most ten minutes, 15 GB; has
 #             its own table and plot
 # --io-uring  lets the kernel hand requests to dbsfs by io_uring (enable_uring
 #             of module fuse), and puts that back at the end
@@ -64,7 +64,8 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/bench/run-trees.bash
 . "$HERE/run-trees.bash"
 
-PACKAGES="sysbench fio jq gnuplot-nox git python3 procps xfsprogs btrfs-progs"
+PACKAGES="sysbench fio jq gnuplot-nox git python3 procps xfsprogs btrfs-progs
+	mariadb-client"
 ENABLE_URING=/sys/module/fuse/parameters/enable_uring
 URING_WAS=""
 SYSTEMS=(ext4 dbs)
@@ -286,7 +287,7 @@ run_scripts()
 	if wanted instant; then
 		if [ "$QUICK" = yes ]; then
 			script instant.sh --sizes "10M 256M" --clones "1 20" \
-				--rounds 5 --without "$WITHOUT"
+				--rounds 3 --without "$WITHOUT"
 			script clones.sh --clones 100 --size 64M
 		else
 			script instant.sh --without "$WITHOUT"
