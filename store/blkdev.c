@@ -96,17 +96,24 @@ int blkdev_write(struct blkdev *dev, const void *buf, size_t len,
 	return blkdev_pwritev(dev, &iov, 1, offset);
 }
 
-int blkdev_read_cached(struct blkdev *dev, void *buf, size_t len,
-		       uint64_t offset)
+int blkdev_preadv_cached(struct blkdev *dev, const struct iovec *iov,
+			 int nr_iov, uint64_t offset)
 {
-	struct iovec iov = {.iov_base = buf, .iov_len = len};
-	int rc = transfer_check(dev, &iov, 1, offset, "read");
+	int rc = transfer_check(dev, iov, nr_iov, offset, "read");
 
 	if (rc != 0)
 		return rc;
 	if (!dev->ops->preadv_cached)
-		return dev->ops->preadv(dev, &iov, 1, offset);
-	return dev->ops->preadv_cached(dev, &iov, 1, offset);
+		return dev->ops->preadv(dev, iov, nr_iov, offset);
+	return dev->ops->preadv_cached(dev, iov, nr_iov, offset);
+}
+
+int blkdev_read_cached(struct blkdev *dev, void *buf, size_t len,
+		       uint64_t offset)
+{
+	struct iovec iov = {.iov_base = buf, .iov_len = len};
+
+	return blkdev_preadv_cached(dev, &iov, 1, offset);
 }
 
 int blkdev_write_cached(struct blkdev *dev, const void *buf, size_t len,

@@ -77,6 +77,8 @@ int blkdev_pwritev(struct blkdev *dev, const struct iovec *iov, int nr_iov,
  * again and again and verified each time.  Not for what has a cache of its own
  * (nodes), nor where it matters what the device itself has (scrub).
  */
+int blkdev_preadv_cached(struct blkdev *dev, const struct iovec *iov,
+			 int nr_iov, uint64_t offset);
 int blkdev_read_cached(struct blkdev *dev, void *buf, size_t len,
 		       uint64_t offset);
 int blkdev_write_cached(struct blkdev *dev, const void *buf, size_t len,

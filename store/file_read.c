@@ -18,8 +18,11 @@
 struct read_piece {
 	struct extent e;
 	uint64_t recno;
-	uint32_t pos; /* of its stored blocks, in blocks, in the scratch */
-	bool have;    /* they are there */
+	/* where its stored blocks go: into the caller's buffer, where they are
+	 * what is wanted, else into the scratch, @pos blocks from its start */
+	uint8_t *at;
+	uint32_t pos;
+	bool have; /* they are there */
 };
 
 struct read_op {
@@ -31,7 +34,7 @@ struct read_op {
 	struct inode inode;
 	uint64_t next; /* record not yet seen */
 	const struct dataset *ds;
-	uint32_t nr, nr_blocks;
+	uint32_t nr, nr_blocks; /* the latter in the scratch */
 	struct read_piece piece[READ_PIECES_MAX];
 };
 
@@ -82,8 +85,13 @@ static int read_extent(void *arg, uint64_t recno, const struct extent *e)
 	p = &r->piece[r->nr++];
 	p->e = *e;
 	p->recno = recno;
-	p->pos = r->nr_blocks;
 	p->have = false;
+	p->at = wanted_part(r, recno, &from, &n);
+	if (e->encoding == EXTENT_RAW && n == inode_recordsize(&r->inode) &&
+	    (uintptr_t)p->at % BLKDEV_ALIGN == 0)
+		return 0;
+	p->at = NULL;
+	p->pos = r->nr_blocks;
 	r->nr_blocks += e->nr_blocks;
 	return 0;
 }
@@ -110,6 +118,28 @@ static int read_body(struct op *op, struct dataset *ds, void *arg)
 	return rc;
 }
 
+/* Read pieces [i, j), whose blocks are adjacent on disk. */
+static int read_run(struct pool *pool, const struct read_op *r, uint32_t i,
+		    uint32_t j)
+{
+	struct iovec iov[READ_PIECES_MAX];
+	int nr = 0;
+
+	for (uint32_t k = i; k < j; k++) {
+		const struct read_piece *p = &r->piece[k];
+		size_t len = (size_t)p->e.nr_blocks * BLOCK_SIZE;
+
+		if (nr &&
+		    (uint8_t *)iov[nr - 1].iov_base + iov[nr - 1].iov_len ==
+			    p->at)
+			iov[nr - 1].iov_len += len;
+		else
+			iov[nr++] = (struct iovec){p->at, len};
+	}
+	return blkdev_preadv_cached(pool_dev(pool), iov, nr,
+				    r->piece[i].e.blkno << BLOCK_SHIFT);
+}
+
 /* Get the stored blocks of all pieces; adjacent runs with one call. */
 static int read_blocks(struct pool *pool, struct read_op *r, uint8_t *in)
 {
@@ -118,8 +148,9 @@ static int read_blocks(struct pool *pool, struct read_op *r, uint8_t *in)
 	for (i = 0; i < r->nr; i++) {
 		struct read_piece *p = &r->piece[i];
 
-		p->have = txg_deferred_read(pool, p->e.blkno,
-					    in + (size_t)p->pos * BLOCK_SIZE,
+		if (!p->at)
+			p->at = in + (size_t)p->pos * BLOCK_SIZE;
+		p->have = txg_deferred_read(pool, p->e.blkno, p->at,
 					    p->e.nr_blocks);
 	}
 	for (i = 0; i < r->nr; i = j) {
@@ -133,9 +164,7 @@ static int read_blocks(struct pool *pool, struct read_op *r, uint8_t *in)
 		while (j < r->nr && !r->piece[j].have &&
 		       r->piece[j].e.blkno == p->e.blkno + nr)
 			nr += r->piece[j++].e.nr_blocks;
-		rc = blkdev_read_cached(
-			pool_dev(pool), in + (size_t)p->pos * BLOCK_SIZE,
-			(size_t)nr * BLOCK_SIZE, p->e.blkno << BLOCK_SHIFT);
+		rc = read_run(pool, r, i, j);
 		if (rc)
 			return file_record_damaged(r->ds, &r->inode, p->recno,
 						   &p->e, rc);
@@ -145,19 +174,22 @@ static int read_blocks(struct pool *pool, struct read_op *r, uint8_t *in)
 
 /* Check one piece and unpack what is wanted of it; @tmp: a record's length. */
 static int unpack(const struct read_op *r, const struct read_piece *p,
-		  const uint8_t *in, uint8_t *tmp)
+		  uint8_t *tmp)
 {
-	size_t from, n;
+	size_t from, n, stored = (size_t)p->e.nr_blocks * BLOCK_SIZE;
 	uint8_t *to = wanted_part(r, p->recno, &from, &n);
 	int rc;
 
-	in += (size_t)p->pos * BLOCK_SIZE;
-	rc = record_check(&p->e, in);
+	rc = record_check(&p->e, p->at);
 	if (rc)
 		return rc;
+	if (p->at == to) {
+		memset(to + stored, 0, n - stored);
+		return 0;
+	}
 	if (n == inode_recordsize(&r->inode))
-		return record_decode(&p->e, in, r->inode.record_shift, to);
-	rc = record_decode(&p->e, in, r->inode.record_shift, tmp);
+		return record_decode(&p->e, p->at, r->inode.record_shift, to);
+	rc = record_decode(&p->e, p->at, r->inode.record_shift, tmp);
 	if (rc == 0)
 		memcpy(to, tmp + from, n);
 	return rc;
@@ -178,14 +210,17 @@ static int read_pieces(struct pool *pool, struct read_op *r,
 {
 	size_t tmp_len = inode_recordsize(&r->inode);
 	size_t len = (size_t)r->nr_blocks * BLOCK_SIZE + tmp_len;
-	uint8_t *in = scratch_get(len);
+	uint8_t *in = NULL;
 	int rc;
 
-	if (!in)
-		return -ENOMEM;
-	rc = read_blocks(pool, r, in + tmp_len);
+	if (r->nr_blocks) {
+		in = scratch_get(len);
+		if (!in)
+			return -ENOMEM;
+	}
+	rc = read_blocks(pool, r, in ? in + tmp_len : NULL);
 	for (uint32_t i = 0; rc == 0 && i < r->nr; i++) {
-		rc = unpack(r, &r->piece[i], in + tmp_len, in);
+		rc = unpack(r, &r->piece[i], in);
 		if (rc == -EBADMSG) {
 			*bad = r->piece[i];
 			rc = -EAGAIN;

@@ -66,6 +66,48 @@ static void write__compressed_records_take_fewer_blocks(void **state)
 	CHECK_UINT(attr_of(fp.ds, ino).blocks * 512, info.referenced);
 }
 
+/*
+ * Raw records go straight into a buffer that is aligned, and by way of another
+ * into one that is not; between them holes, compressed ones, short ones.
+ */
+static void read__is_the_same_into_any_buffer(void **state)
+{
+	enum { NR = 16, LEN = NR * RS };
+	uint64_t ino = make_file(fp.ds, INO_ROOT, "f");
+	uint8_t *in = blkdev_buffer_new(LEN + 2 * BLOCK_SIZE);
+
+	(void)state;
+	CHECK(in);
+	memset(expect, 0, LEN);
+	for (uint64_t i = 0; i < NR; i++) {
+		uint8_t *r = expect + i * RS;
+
+		if (i % 5 == 4)
+			continue; /* a hole */
+		if (i % 3 == 2)
+			memcpy(r, bytes + i * RS, RS);
+		else /* some end in a block of zeros, which is not stored */
+			rnd_fill(&rnd, r, i % 2 ? RS : RS - BLOCK_SIZE);
+		write_at(fp.ds, ino, i * RS, r, RS);
+	}
+	CHECK_OK(pool_sync(fp.pool));
+	for (unsigned round = 0; round < 200; round++) {
+		uint64_t unit = round % 2 ? RS : 1;
+		uint64_t at = rnd_below(&rnd, LEN / unit) * unit;
+		uint64_t len = (1 + rnd_below(&rnd, (LEN - at) / unit)) * unit;
+		uint8_t *to = in + (round % 3 ? 0 : rnd_below(&rnd, 5000));
+		size_t nr = 0;
+
+		len = MIN_OF(len, LEN - at);
+		memset(in, 0xa5, LEN + 2 * BLOCK_SIZE);
+		CHECK_OK(file_read(fp.ds, ino, at, to, len, &nr));
+		CHECK_UINT(nr, len);
+		CHECK(memcmp(to, expect + at, len) == 0);
+		CHECK_UINT(to[len], 0xa5);
+	}
+	free(in);
+}
+
 #define RS_SECTORS (RS / 512u)
 
 /*
@@ -498,6 +540,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(write__whole_records_read_back_now_and_after_reopen),
 		T(write__compressed_records_take_fewer_blocks),
+		T(read__is_the_same_into_any_buffer),
 		T(write__after_raw_records_compression_is_tried_sometimes),
 		T(write__zeros_become_a_hole),
 		T(write__parts_of_records_are_merged),
