@@ -116,12 +116,14 @@ void ilog_record_end(struct op *op)
 {
 	struct ilog *l = op->pool->ilog;
 	struct ilog_record *r = op->record;
+	bool first;
 
 	if (!r || !r->queued)
 		return;
 	op->record = NULL; /* the list's */
 	os_mutex_lock(&l->lock);
 	r->done = true;
+	first = list_first(&l->gathered, struct ilog_record, link) == r;
 	l->gathered_bytes += r->len;
 	/* who throttles reads them without the lock */
 	__atomic_store_n(&l->open_bytes,
@@ -134,7 +136,8 @@ void ilog_record_end(struct op *op)
 		drop_record(l, r);
 		settle(l);
 	}
-	if (l->waiting)
+	/* who writes a batch wakes all; else it was this one they waited for */
+	if (l->waiting && first && !l->busy)
 		os_cond_broadcast(&l->done);
 	os_mutex_unlock(&l->lock);
 }
