@@ -129,6 +129,12 @@ int blkdev_write_cached(struct blkdev *dev, const void *buf, size_t len,
 	return dev->ops->pwritev_cached(dev, &iov, 1, offset);
 }
 
+void blkdev_prefetch(struct blkdev *dev, size_t len, uint64_t offset)
+{
+	if (dev->ops->prefetch)
+		dev->ops->prefetch(dev, offset, len);
+}
+
 int blkdev_flush(struct blkdev *dev)
 {
 	if (dev->read_only)

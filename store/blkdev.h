@@ -44,6 +44,8 @@ struct blkdev_ops {
 			     int nr_iov, uint64_t offset);
 	int (*pwritev_cached)(struct blkdev *dev, const struct iovec *iov,
 			      int nr_iov, uint64_t offset);
+	/* begin to read it into the page cache; NULL: there is none */
+	void (*prefetch)(struct blkdev *dev, uint64_t offset, uint64_t length);
 	int (*flush)(struct blkdev *dev);
 	/*
 	 * Make the device at least @size bytes long; -ENOTSUP where it can't.
@@ -83,6 +85,8 @@ int blkdev_read_cached(struct blkdev *dev, void *buf, size_t len,
 		       uint64_t offset);
 int blkdev_write_cached(struct blkdev *dev, const void *buf, size_t len,
 			uint64_t offset);
+/** It will be read by blkdev_read_cached(): begin to.  A mere hint. */
+void blkdev_prefetch(struct blkdev *dev, size_t len, uint64_t offset);
 int blkdev_flush(struct blkdev *dev);
 int blkdev_resize(struct blkdev *dev, uint64_t size, bool preallocate);
 int blkdev_discard(struct blkdev *dev, uint64_t offset, uint64_t length);

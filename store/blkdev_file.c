@@ -159,6 +159,15 @@ static int file_pwritev_cached(struct blkdev *dev, const struct iovec *iov,
 	return transfer_all(dev, file->cached_fd, iov, nr_iov, offset, true);
 }
 
+static void file_prefetch(struct blkdev *dev, uint64_t offset, uint64_t length)
+{
+	int fd = file_of(dev)->cached_fd;
+
+	if (fd >= 0)
+		posix_fadvise(fd, (off_t)offset, (off_t)length,
+			      POSIX_FADV_WILLNEED);
+}
+
 /*
  * The kernel reports a lost write to one fdatasync() and then forgets it, so
  * the first failure is kept and given again for ever (D3).  EINTR is no
@@ -276,6 +285,7 @@ static const struct blkdev_ops file_ops = {
 	.pwritev = file_pwritev,
 	.preadv_cached = file_preadv_cached,
 	.pwritev_cached = file_pwritev_cached,
+	.prefetch = file_prefetch,
 	.flush = file_flush,
 	.resize = file_resize,
 	.discard = file_discard,

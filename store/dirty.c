@@ -173,8 +173,8 @@ bool dirty_wants_flush(const struct dataset *ds)
 {
 	const struct dirty_cache *c = ds->cache;
 
-	return c->nr_filled > 0 || c->bytes > DIRTY_BYTES_MAX / 2 ||
-	       c->nr > DIRTY_RECORDS_MAX / 2;
+	return c->nr_filled >= DIRTY_FILLED_MAX ||
+	       c->bytes > DIRTY_BYTES_MAX / 2 || c->nr > DIRTY_RECORDS_MAX / 2;
 }
 
 void dirty_remove(struct dirty_cache *c, struct dirty_record *d)

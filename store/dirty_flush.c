@@ -157,9 +157,9 @@ static int flush_write(struct pool *pool, struct flush *f, uint8_t *out)
 	rc = record_alloc_many(pool, &f->e, 1);
 	if (rc || f->e.nr_blocks == 0)
 		return rc;
-	rc = blkdev_write(pool_dev(pool), out,
-			  (size_t)f->e.nr_blocks * BLOCK_SIZE,
-			  f->e.blkno << BLOCK_SHIFT);
+	rc = blkdev_write_cached(pool_dev(pool), out,
+				 (size_t)f->e.nr_blocks * BLOCK_SIZE,
+				 f->e.blkno << BLOCK_SHIFT);
 	if (rc == 0)
 		return 0;
 	pool_fail(pool, rc, "record");
@@ -261,9 +261,10 @@ static int flush_picked(struct dataset *ds, struct flush_pick *p)
 
 		if (rc || !p->found)
 			return rc;
-		/* its writer is at the next one already */
+		/* its writer is as many further on by now */
 		if (p->filled && p->is_filled)
-			dirty_read_ahead(ds, p->ino, p->recno + 1);
+			dirty_read_ahead(ds, p->ino,
+					 p->recno + DIRTY_FILLED_MAX + 2);
 		rc = dirty_flush_record(ds, p->ino, p->recno);
 		if (rc)
 			return rc;

@@ -10,6 +10,13 @@
 
 #define DIRTY_BUCKETS 64u
 
+/*
+ * As many records that were filled bit by bit are stored together: a thread
+ * is woken up for them once, and what it writes, next to each other, goes out
+ * with one transfer of the next flush.
+ */
+#define DIRTY_FILLED_MAX 8u
+
 #define RECENT_SLOTS	 4u
 #define RECENT_BYTES_MAX (128u << 10)
 
@@ -37,7 +44,7 @@ struct dirty_cache {
 /** Take @d out of the cache; the caller's again. */
 void dirty_remove(struct dirty_cache *c, struct dirty_record *d);
 
-/** Read the record as it is and keep it so, if nobody has it; no locks held. */
+/** Have the stored record read, if nobody has it; no locks held. */
 void dirty_read_ahead(struct dataset *ds, uint64_t ino, uint64_t recno);
 void dirty_recent_release(struct dirty_cache *c);
 
