@@ -62,9 +62,11 @@ struct ring {
 	const struct io_uring_cqe *cqes;
 };
 
-bool ring_is_enabled(void)
+#define PARAMETER "/sys/module/fuse/parameters/enable_uring"
+
+static bool is_enabled(void)
 {
-	FILE *f = fopen("/sys/module/fuse/parameters/enable_uring", "re");
+	FILE *f = fopen(PARAMETER, "re");
 	bool yes;
 
 	if (!f)
@@ -72,6 +74,19 @@ bool ring_is_enabled(void)
 	yes = getc(f) == 'Y';
 	fclose(f);
 	return yes;
+}
+
+bool ring_enable(void)
+{
+	FILE *f;
+
+	if (is_enabled())
+		return true;
+	f = fopen(PARAMETER, "r+e"); /* makes none where there is none */
+	if (!f)
+		return false;
+	fputs("Y\n", f);
+	return fclose(f) == 0 && is_enabled();
 }
 
 unsigned ring_nr_queues(void)

@@ -4,8 +4,8 @@
  *
  * Below: /dev/fuse, io_uring.  Above: session.c.
  *
- * A kernel that can do it (6.14, where fuse.enable_uring is Y) hands requests
- * to queues, one for each CPU, and a request is served on the CPU that it was
+ * A kernel that can do it (6.14, with fuse.enable_uring) hands requests to
+ * queues, one for each CPU, and a request is served on the CPU that it was
  * made on.  A thread sends an answer and gets its next request by one system
  * call, instead of a read() and a writev().  Forgets and interrupts still come
  * by read().
@@ -27,8 +27,13 @@
 
 struct ring;
 
-/** Has the host's administrator allowed it?  INIT tells whether it is used. */
-bool ring_is_enabled(void);
+/**
+ * Let the kernel offer it (fuse.enable_uring, N by default).  It stays so:
+ * only servers that ask for it in INIT see a difference.
+ *
+ * Returns whether it is allowed now; INIT tells whether it is used.
+ */
+bool ring_enable(void);
 
 /** How many queues the kernel wants, 0: not known. */
 unsigned ring_nr_queues(void);

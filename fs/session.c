@@ -477,7 +477,7 @@ static void rings_start(struct session *session)
 	int rc = 0;
 
 	nr = queues * session->options.ring_threads;
-	if (nr == 0 || nr > RING_THREADS_MAX || !ring_is_enabled())
+	if (nr == 0 || nr > RING_THREADS_MAX || !ring_enable())
 		return;
 	session->ring_workers = calloc(nr, sizeof(struct worker));
 	session->ring_threads = calloc(nr, sizeof(pthread_t));
