@@ -202,6 +202,8 @@ run_asan()
 	export ASAN_OPTIONS=detect_leaks=1
 	export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 	export EXERCISER_OPS=500
+	# by io_uring elsewhere, where the kernel can
+	export FS_OPTIONS=--io-uring=0
 	build asan -Db_sanitize=address,undefined -Db_lundef=false || return 0
 	# shellcheck disable=SC2086 # options
 	tests asan $SHORT_OF_ASAN --timeout-multiplier 4
@@ -218,6 +220,7 @@ run_asan()
 run_tsan()
 {
 	export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+	unset FS_OPTIONS
 	# its threads read ahead in each; two minutes otherwise
 	export ILOG_REPLAY_CUTS=3 ILOG_REPLAY_MUTATIONS=30
 	export EXERCISER_OPS=400

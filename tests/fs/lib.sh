@@ -2,7 +2,9 @@
 #
 # lib.sh - a pool in a file, mounted, for tests; sourced by the others
 #
-# DBSFS and FSCTL are the programs.  fs_begin makes $WORK with an empty $MOUNT
+# DBSFS and FSCTL are the programs; FS_OPTIONS go to each start of the daemon
+# (--io-uring=0, to have requests by read() where the kernel can do both).
+# fs_begin makes $WORK with an empty $MOUNT
 # in it; whatever happens, the trap unmounts, ends what we started, and
 # removes $WORK.
 
@@ -55,7 +57,17 @@ fs_begin()
 	export ASAN_OPTIONS="log_path=$WORK/found:${ASAN_OPTIONS:-}"
 	export UBSAN_OPTIONS="log_path=$WORK/found:print_stacktrace=1:${UBSAN_OPTIONS:-}"
 	export TSAN_OPTIONS="log_path=$WORK/found:${TSAN_OPTIONS:-}"
+	[ -z "${FS_OPTIONS:-}" ] || fs_wrap
 	"$FSCTL" make "$POOL" "$size" "$@" || exit 2
+}
+
+# Whoever starts the daemon, also a program of the test: with $FS_OPTIONS.
+fs_wrap()
+{
+	printf '#!/bin/sh\nexec "%s" %s "$@"\n' "$DBSFS" "$FS_OPTIONS" \
+		>"$WORK/dbsfs"
+	chmod 755 "$WORK/dbsfs"
+	export DBSFS=$WORK/dbsfs
 }
 
 # fs_found_nothing: no sanitizer wrote a report

@@ -83,6 +83,9 @@ host_build()
 
 # ---- a script's run ----------------------------------------------------------------
 
+# A daemon sets it, and it stays so; a script leaves it as it was.
+HOST_FUSE_URING=/sys/module/fuse/parameters/enable_uring
+
 # host_begin NAME [PARENT-DIR]
 host_begin()
 {
@@ -90,6 +93,7 @@ host_begin()
 	HOST_MOUNTS=()     # of dbs
 	HOST_PIDS=()       # of servers
 	HOST_EXIT_HOOK=${HOST_EXIT_HOOK:-:}
+	HOST_URING=$(cat "$HOST_FUSE_URING" 2>/dev/null || true)
 	chmod 0711 "$HOST_TMP"
 	# a trap runs with what is redirected where the shell ended: keep stderr
 	exec 9>&2
@@ -121,6 +125,7 @@ host_end()
 		"$DBS" umount "$dir" || "$DBS" umount --lazy "$dir" ||
 			umount -l "$dir"
 	done
+	[ "$HOST_URING" != N ] || echo N 2>/dev/null >"$HOST_FUSE_URING"
 	if grep -qF " $HOST_TMP/" /proc/self/mountinfo; then
 		host_say "${0##*/}: something is still mounted in $HOST_TMP"
 	else
