@@ -3,7 +3,8 @@
  * blkdev.h - the one way to the pool's device
  *
  * Below: a file or block device (blkdev_file.c), memory (blkdev_mem.c), or
- * another blkdev that is recorded and made to fail (blkdev_faulty.c).
+ * another blkdev that is recorded and made to fail (blkdev_faulty.c) or left
+ * as it is (blkdev_overlay.c).
  * Above: everything in the store that does I/O.
  *
  * Invariants:
@@ -126,6 +127,13 @@ int blkdev_mem_open(uint64_t size, struct blkdev **dev);
 /** The memory device's bytes, dev->size of them; valid until close. */
 uint8_t *blkdev_mem_data(struct blkdev *dev);
 
+/**
+ * Show @below, which it does not own, and keep in memory what is written: to
+ * try what is only then to be done.  Closing it forgets that.
+ * Errors: -ENOMEM, of writes too
+ */
+int blkdev_overlay_open(struct blkdev *below, struct blkdev **dev);
+
 /*
  * The recording, faulty device: passes everything on to @below (which it then
  * owns), keeps a log of writes and flushes, and fails on demand.
@@ -169,6 +177,10 @@ enum blkdev_call {
  */
 void blkdev_faulty_fail(struct blkdev *dev, unsigned calls, uint64_t nth,
 			int error, bool sticky, bool torn);
+/** Let reads that touch these bytes fail with -EIO until they are written, in
+ * order; @length 0: none. */
+void blkdev_faulty_unreadable(struct blkdev *dev, uint64_t offset,
+			      uint64_t length);
 /** Calls counted since open, of the kinds in @calls. */
 uint64_t blkdev_faulty_calls(struct blkdev *dev, unsigned calls);
 

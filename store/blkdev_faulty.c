@@ -37,6 +37,7 @@ struct faulty_dev {
 	int fail_error;
 	bool fail_sticky;
 	bool fail_torn;
+	uint64_t bad_offset, bad_length; /* bytes that cannot be read */
 	uint64_t nr_calls[NR_CALLS];
 };
 
@@ -155,6 +156,17 @@ static void iov_gather(uint8_t *dst, const struct iovec *iov, int nr_iov,
 	}
 }
 
+static bool is_bad(struct faulty_dev *f, uint64_t offset, uint64_t length)
+{
+	bool bad;
+
+	os_mutex_lock(&f->lock);
+	bad = offset < f->bad_offset + f->bad_length &&
+	      f->bad_offset < offset + length;
+	os_mutex_unlock(&f->lock);
+	return bad;
+}
+
 static int faulty_preadv(struct blkdev *dev, const struct iovec *iov,
 			 int nr_iov, uint64_t offset)
 {
@@ -163,6 +175,8 @@ static int faulty_preadv(struct blkdev *dev, const struct iovec *iov,
 	int rc;
 
 	rc = call_count(f, BLKDEV_CALL_READ, &torn);
+	if (rc == 0 && is_bad(f, offset, iov_length(iov, nr_iov)))
+		rc = -EIO;
 	if (rc != 0)
 		return rc;
 	return blkdev_preadv(f->below, iov, nr_iov, offset);
@@ -220,6 +234,21 @@ static void write_torn(struct faulty_dev *f, const struct iovec *iov,
 	free(buf);
 }
 
+/* What is written can be read again, from its start on. */
+static void mend(struct faulty_dev *f, uint64_t offset, uint64_t length)
+{
+	uint64_t end = offset + length;
+
+	os_mutex_lock(&f->lock);
+	if (offset <= f->bad_offset && end > f->bad_offset) {
+		uint64_t n = MIN_OF(end - f->bad_offset, f->bad_length);
+
+		f->bad_offset += n;
+		f->bad_length -= n;
+	}
+	os_mutex_unlock(&f->lock);
+}
+
 static int faulty_pwritev(struct blkdev *dev, const struct iovec *iov,
 			  int nr_iov, uint64_t offset)
 {
@@ -233,7 +262,10 @@ static int faulty_pwritev(struct blkdev *dev, const struct iovec *iov,
 			write_torn(f, iov, nr_iov, offset);
 		return rc;
 	}
-	return write_through(f, iov, nr_iov, offset);
+	rc = write_through(f, iov, nr_iov, offset);
+	if (rc == 0)
+		mend(f, offset, iov_length(iov, nr_iov));
+	return rc;
 }
 
 /* Recorded at its end, with what had been recorded at its start (D3). */
@@ -373,6 +405,17 @@ void blkdev_faulty_fail(struct blkdev *dev, unsigned calls, uint64_t nth,
 	f->fail_error = error;
 	f->fail_sticky = sticky;
 	f->fail_torn = torn;
+	os_mutex_unlock(&f->lock);
+}
+
+void blkdev_faulty_unreadable(struct blkdev *dev, uint64_t offset,
+			      uint64_t length)
+{
+	struct faulty_dev *f = faulty_of(dev);
+
+	os_mutex_lock(&f->lock);
+	f->bad_offset = offset;
+	f->bad_length = length;
 	os_mutex_unlock(&f->lock);
 }
 
