@@ -36,6 +36,7 @@
 struct replay {
 	struct pool *pool;
 	struct ilog_chain chain;
+	struct ilog_place end;	 /* what is behind it is left out */
 	struct ilog_taken taken; /* by the first log record */
 	struct ilog_prefetch *prefetch;
 	uint64_t nr_seen; /* log records of the chain, by each_record() */
@@ -138,6 +139,13 @@ static void mark(struct replay *r, size_t i, uint32_t skip)
 	at->prev_csum = i < c->nr ? c->batch[i].prev_csum : c->prev_csum;
 }
 
+static bool is_end(const struct replay *r, size_t i, uint32_t n)
+{
+	uint64_t seq = r->chain.batch[i].seq;
+
+	return seq > r->end.seq || (seq == r->end.seq && n >= r->end.skip);
+}
+
 typedef int record_fn(struct replay *r, const struct ilog_stored *rec,
 		      bool first);
 
@@ -153,12 +161,16 @@ static int each_record(struct replay *r, record_fn *fn)
 		const uint8_t *p, *end;
 		struct ilog_stored rec;
 		bool kept = c->batch[i].payload != NULL;
-		int rc = ilog_chain_payload(c, i, &p);
+		int rc;
 
+		mark(r, i, i == 0 ? done : 0);
+		rc = ilog_chain_payload(c, i, &p);
 		if (rc)
 			return rc;
 		end = p + c->batch[i].length;
 		for (uint32_t n = 0; p < end && rc == 0; n++) {
+			if (is_end(r, i, n))
+				return 0;
 			rc = ilog_stored_next(&p, end, &rec);
 			r->nr_seen++;
 			if (rc || n < done)
@@ -213,10 +225,34 @@ static int replay_all(struct replay *r, uint64_t nr_records)
 	return txg_commit(pool);
 }
 
+int ilog_replay_until(struct pool *pool, struct ilog_place *end,
+		      struct store_error *error)
+{
+	struct replay r = {.pool = pool, .end = *end, .taken.first = true};
+	struct ilog_scan scan = {0};
+	int rc = ilog_chain_read(&r.chain, pool->dev, pool->sb, &scan, error);
+
+	if (rc == -EIO && scan.cut)
+		rc = 0;
+	if (rc == 0 && scan.newer)
+		rc = -EUCLEAN;
+	if (rc == 0) {
+		mark(&r, 0, le32_get(pool->sb->ilog_skip));
+		rc = replay_all(&r, scan.nr_records);
+		if (rc)
+			*end = (struct ilog_place){.seq = pool->replay.seq,
+						   .skip = pool->replay.skip};
+	}
+	ilog_chain_release(&r.chain);
+	free(r.taken.in_use);
+	return rc;
+}
+
 int ilog_replay(struct pool *pool, struct ilog_scan *scan,
 		struct store_error *error)
 {
-	struct replay r = {.pool = pool, .taken.first = true};
+	struct replay r = {
+		.pool = pool, .end.seq = UINT64_MAX, .taken.first = true};
 	int rc = ilog_chain_read(&r.chain, pool->dev, pool->sb, scan, error);
 
 	if (rc == 0 && (scan->damaged || scan->newer))

@@ -40,6 +40,21 @@ struct ilog_scan {
 	uint64_t last_seq;   /* of the last good batch, or ilog_seq - 1 */
 	bool damaged;	     /* the log goes on behind something unreadable */
 	bool newer;	     /* a later superblock was written, and is lost */
+	bool cut;	     /* -EIO: what may go on cannot be read */
+};
+
+/** A place in the log: before log record @skip of batch @seq. */
+struct ilog_place {
+	uint64_t seq;
+	uint32_t skip;
+};
+
+/** All of the ring, whether or not it belongs together. */
+struct ilog_survey {
+	uint64_t nr_batches,
+		nr_records;	     /* from a batch on, or of later epochs */
+	bool newer;		     /* as in struct ilog_scan */
+	uint64_t max_epoch, max_txg; /* of batches and the superblock */
 };
 
 /**
@@ -53,6 +68,14 @@ int ilog_scan_device(struct blkdev *dev, const struct superblock *sb,
 		     struct ilog_scan *scan, struct store_error *error);
 
 /**
+ * Look at every block of the ring.
+ * @seq: counted are this batch and later ones
+ * Errors: -EUCLEAN the superblock names no ring; -ENOMEM
+ */
+int ilog_survey(struct blkdev *dev, const struct superblock *sb, uint64_t seq,
+		struct ilog_survey *out);
+
+/**
  * Replay all that ilog_scan_device() finds and commit it.  The pool has no threads
  * yet, and its datasets are loaded.
  *
@@ -62,5 +85,17 @@ int ilog_scan_device(struct blkdev *dev, const struct superblock *sb,
  */
 int ilog_replay(struct pool *pool, struct ilog_scan *scan,
 		struct store_error *error);
+
+/**
+ * The same for who gives up what comes after @end: what is damaged behind it,
+ * or cannot be read, does not matter, and the commit makes all of the log old.
+ * A log that is from after a lost superblock is not replayed in part: what was
+ * never written to it, since that superblock had it, is missing in its middle.
+ *
+ * @end: in: UINT64_MAX for all that is whole; out, on an error: the log record
+ *       that could not be replayed, if it is one's fault
+ */
+int ilog_replay_until(struct pool *pool, struct ilog_place *end,
+		      struct store_error *error);
 
 #endif

@@ -36,6 +36,7 @@ struct ilog_chain {
 	uint8_t *window;
 	uint64_t window_pos;
 	uint32_t window_nr;
+	uint64_t bad_window; /* is read block by block; UINT64_MAX: none */
 };
 
 /**

@@ -10,6 +10,10 @@
  *
  * Only the last batch may lie there without the data that it names: each is
  * written after the one before it was flushed (L2).
+ *
+ * A block that cannot be read is an error, in the chain or behind it: what
+ * shows that the chain's end is damage may be in it.  Only who gives up what
+ * may be there goes on with what was found before.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -83,10 +87,18 @@ static int ring_block(struct ilog_chain *c, uint64_t pos, const uint8_t **block)
 		uint64_t first = round_down(pos, WINDOW_BLOCKS);
 		uint32_t nr = (uint32_t)MIN_OF(c->nr_ring - first,
 					       (uint64_t)WINDOW_BLOCKS);
-		int rc;
+		int rc = -EIO;
 
 		c->window_nr = 0;
-		rc = ring_read(c, first, c->window, nr);
+		if (c->bad_window != first)
+			rc = ring_read(c, first, c->window, nr);
+		if (rc) {
+			/* one of its blocks, or not this one */
+			c->bad_window = first;
+			first = pos;
+			nr = 1;
+			rc = ring_read(c, first, c->window, nr);
+		}
 		if (rc)
 			return rc;
 		c->window_pos = first;
@@ -448,10 +460,8 @@ static int verify_last(struct ilog_chain *c, struct ilog_scan *scan,
 	if (rc || there)
 		return rc;
 	/* Y1: what is in the superblock in part was there once */
-	if (skip > 0) {
+	if (skip > 0)
 		damaged(scan, error, "data of a batch is gone", b->seq);
-		return 0;
-	}
 	ilog_chain_drop(c, c->nr - 1);
 	c->cut = true;
 	c->nr--;
@@ -472,6 +482,7 @@ static int chain_init(struct ilog_chain *c, struct blkdev *dev,
 	memset(scan, 0, sizeof(*scan));
 	c->dev = dev;
 	c->sb = sb;
+	c->bad_window = UINT64_MAX;
 	for (unsigned i = 0; i < ILOG_SEGMENTS_MAX; i++)
 		c->nr_ring += le32_get(sb->ilog[i].nr);
 	c->seq = le64_get(sb->ilog_seq);
@@ -515,12 +526,21 @@ int ilog_chain_read(struct ilog_chain *c, struct blkdev *dev,
 	rc = follow(c, &torn, scan, error);
 	if (rc == 0)
 		rc = scan_rest(c, torn, &flushed, scan, error);
-	if (rc == 0 && skip > 0 &&
-	    (c->nr == 0 || skip > c->batch[0].nr_records))
-		rc = damaged(scan, error,
-			     "a batch that is replayed in part "
-			     "is gone",
-			     le64_get(sb->ilog_seq));
+	if (rc == -EIO) {
+		/* the last one that is left may be the last one */
+		scan->cut = true;
+		if (c->nr > 0 && verify_last(c, scan, error) == -ENOMEM)
+			rc = -ENOMEM;
+	}
+	if (skip > 0 && (c->nr == 0 || skip > c->batch[0].nr_records)) {
+		if (rc == 0)
+			rc = damaged(scan, error,
+				     "a batch that is replayed in part is gone",
+				     le64_get(sb->ilog_seq));
+		/* what is left does not follow */
+		while (c->nr > 0)
+			ilog_chain_drop(c, --c->nr);
+	}
 	if (rc == 0 && c->nr > 0 && flushed != c->seq - 1 && !scan->damaged)
 		rc = verify_last(c, scan, error);
 	summarize(c, scan);
@@ -585,6 +605,54 @@ int ilog_scan_device(struct blkdev *dev, const struct superblock *sb,
 	struct ilog_chain c;
 	int rc = ilog_chain_read(&c, dev, sb, scan, error);
 
+	ilog_chain_release(&c);
+	return rc;
+}
+
+/* Is @h of a batch that sb, as of batch @seq, knows nothing of? */
+static bool is_later(const struct superblock *sb, const struct ilog_batch *h,
+		     uint64_t seq)
+{
+	uint64_t epoch = le64_get(h->epoch), ours = le64_get(sb->ilog_epoch);
+
+	return epoch > ours || (epoch == ours && le64_get(h->seq) >= seq);
+}
+
+int ilog_survey(struct blkdev *dev, const struct superblock *sb, uint64_t seq,
+		struct ilog_survey *out)
+{
+	struct ilog_scan scan;
+	struct ilog_chain c;
+	int rc = chain_init(&c, dev, sb, &scan, NULL);
+
+	*out = (struct ilog_survey){
+		.max_epoch = le64_get(sb->ilog_epoch),
+		.max_txg = le64_get(sb->h.txg),
+	};
+	/* a superblock that names no place in a ring of that length */
+	if (rc == -EUCLEAN && c.nr_ring <= RING_BLOCKS_MAX) {
+		c.window = blkdev_buffer_new(WINDOW_BLOCKS * BLOCK_SIZE);
+		rc = c.window ? 0 : -ENOMEM;
+	}
+	for (uint64_t pos = 0; rc == 0 && pos < c.nr_ring; pos++) {
+		const struct ilog_batch *h;
+		const uint8_t *block;
+		uint64_t committed;
+
+		if (ring_block(&c, pos, &block) || !is_header(&c, block, pos))
+			continue;
+		h = (const struct ilog_batch *)block;
+		out->max_epoch = MAX_OF(out->max_epoch, le64_get(h->epoch));
+		committed = le64_get(h->committed_txg);
+		out->newer |= le64_get(h->epoch) > le64_get(sb->ilog_epoch) ||
+			      committed > le64_get(sb->h.txg);
+		out->max_txg = MAX_OF(out->max_txg, committed);
+		out->max_txg = MAX_OF(out->max_txg, le64_get(h->h.txg));
+		if (!is_later(sb, h, seq))
+			continue;
+		out->nr_batches++;
+		out->nr_records += le32_get(h->nr_records);
+	}
 	ilog_chain_release(&c);
 	return rc;
 }

@@ -218,6 +218,7 @@ static int load_and_replay(struct blkdev *dev,
 	struct store_error why = {""};
 	struct ilog_scan scan;
 	struct pool *pool;
+	size_t len;
 	int rc = load(dev, options, read_only, &pool, error);
 
 	if (rc == 0 && pool->read_only) {
@@ -234,6 +235,12 @@ static int load_and_replay(struct blkdev *dev,
 		*out = pool;
 		return 0;
 	}
+	len = strlen(why.text);
+	if (rc == -EUCLEAN || rc == -EBADMSG || rc == -EIO)
+		snprintf(why.text + len, sizeof(why.text) - len,
+			 "%s'dbs pool check --repair --discard-log' goes on "
+			 "without what is lost%s",
+			 len ? "; " : "", rc == -EIO ? ", if it stays so" : "");
 	if (error)
 		*error = why;
 	log_error("intent log not replayed pool=%s error=%d: %s", pool->name,
@@ -245,6 +252,20 @@ static int load_and_replay(struct blkdev *dev,
 	rc = load(dev, options, true, out, NULL);
 	if (rc == 0)
 		is_older(*out, &why, error);
+	return rc;
+}
+
+int pool_replay_until(struct blkdev *dev, struct ilog_place *end,
+		      struct store_error *error)
+{
+	const struct pool_options o = {.no_background = true};
+	struct pool *pool;
+	int rc = load(dev, &o, false, &pool, error);
+
+	if (rc)
+		return rc;
+	rc = ilog_replay_until(pool, end, error);
+	pool_free(pool);
 	return rc;
 }
 

@@ -18,6 +18,8 @@
 #include "store/space_map.h"
 #include "store/txg.h"
 
+struct ilog_place;
+
 enum note_kind {
 	NOTE_CLAIM,	/* run [first, first + nr) got its first reference */
 	NOTE_REF,	/* one more to the run or node at first */
@@ -277,6 +279,12 @@ uint64_t pool_sealed(const struct pool *pool, uint64_t sealed);
 /** A pool object for @sb on @dev, nothing loaded yet. */
 int pool_new(struct blkdev *dev, const struct superblock *sb,
 	     const struct pool_options *options, struct pool **pool);
+/**
+ * Open the pool on @dev, replay its intent log up to @end, commit, and free all
+ * but the device (ilog_replay_until()).
+ */
+int pool_replay_until(struct blkdev *dev, struct ilog_place *end,
+		      struct store_error *error);
 /** Free all but the device. */
 void pool_free(struct pool *pool);
 
