@@ -140,6 +140,7 @@ static int check_log(struct check *c)
 		check_report(c, "the intent log %s", check_errno(rc));
 	else if (scan.damaged || scan.newer)
 		check_report(c, "the intent log: %s", why.text);
+	c->scan = scan;
 	c->log_unclear = rc || scan.damaged || scan.newer;
 	c->result->nr_batches = scan.nr_batches;
 	if (scan.nr_batches > 0 && !c->log_unclear)

@@ -13,8 +13,20 @@
 #include "store/blkdev.h"
 #include "store/pool.h"
 
-/* What a repair of the space map changes, or would change. */
+/* What of the intent log is given up, or would be. */
+struct check_log_plan {
+	bool discard;	      /* else it can be replayed, or there is none */
+	uint64_t txg;	      /* of the last commit that is left */
+	int64_t time;	      /* of it, seconds since 1970 */
+	uint64_t lost_txg;    /* 0, or commits up to it are lost, it is known */
+	uint64_t nr_replayed; /* log records that are replayed first */
+	/* seen and given up; there may be more that cannot be read */
+	uint64_t nr_batches, nr_records;
+};
+
+/* What a repair changes, or would change. */
 struct check_repair {
+	bool map;	     /* the space map is not what it should be: */
 	uint64_t nr_regions; /* whose counts are written anew */
 	uint64_t nr_claimed; /* blocks in use that counted as free */
 	uint64_t nr_freed;   /* blocks that nothing uses, and that counted */
@@ -23,6 +35,7 @@ struct check_repair {
 	uint64_t nr_large;   /* counts in the space tree, if that is rebuilt */
 	uint64_t nr_dead;    /* destroyed trees given back at once */
 	bool space_tree;     /* it is rebuilt */
+	struct check_log_plan log;
 };
 
 struct check_options {
@@ -40,6 +53,11 @@ struct check_options {
 	 */
 	bool (*repair)(void *arg, const struct check_repair *plan);
 	bool dry_run;
+	/*
+	 * With repair: where the intent log cannot be replayed to its end,
+	 * replay what is whole and give up the rest.
+	 */
+	bool discard_log;
 	void *arg;
 };
 
@@ -70,7 +88,9 @@ struct check_result {
  * Memory: one byte a block while it runs, and large counts.
  *
  * A repair writes only what the last superblock does not reach, and then a
- * superblock: a crash leaves the pool as it was or repaired.
+ * superblock: a crash leaves the pool as it was or repaired.  One that gives
+ * up a part of the intent log may have to commit several times: after a crash
+ * between them it is to be asked for again, and no more is lost.
  */
 int check_run(struct blkdev *dev, const struct check_options *options,
 	      struct check_result *result, struct store_error *error);

@@ -4,7 +4,8 @@
  *
  * check.c drives, check_space.c recomputes and compares counts, check_tree.c
  * walks trees, check_pool.c knows the pool's own trees, check_fs.c a
- * dataset's files.
+ * dataset's files.  check_repair.c rebuilds the space map, check_discard.c
+ * finds out what of a damaged intent log has to be given up.
  *
  * The check is a second opinion: it reads the device itself and uses none of
  * what a running pool keeps in memory.  Nothing from disk is trusted; what is
@@ -21,6 +22,7 @@
 #include "store/dataset.h"
 #include "store/format.h"
 #include "store/idmap.h"
+#include "store/ilog_replay_internal.h"
 #include "store/node.h"
 
 /* What is known of a subtree that holds nothing but extents of one inode. */
@@ -91,6 +93,7 @@ struct check {
 	struct superblock sb;
 	uint64_t pool_id, nr_blocks, txg, hash_seed;
 	enum check_part part;
+	struct ilog_scan scan;
 	bool log_unclear; /* the intent log is damaged */
 	bool incomplete;  /* not all could be walked: counts may be too low */
 	bool damaged[CHECK_PARTS]; /* the same, where */
@@ -201,6 +204,41 @@ int check_dead_trees(struct check *c);
 
 /** Rebuild the space map, if options->repair wants it; @c: all was walked. */
 int check_repair(struct check *c, struct store_error *error);
+
+/* -- check_discard.c ------------------------------------------------------ */
+
+struct check_discard {
+	struct ilog_survey survey;
+	struct ilog_place end; /* up to which it is replayed */
+	bool whole;	       /* that is all of it */
+	bool drop;	       /* none of it: check_discard_drop() is all */
+};
+
+/**
+ * What the intent log names lies in blocks that the counts know nothing of:
+ * they stay free, and as they are, until it is replayed.
+ * @kept: such blocks are added, as keys
+ */
+int check_log_keep(const struct check *c, struct idmap *kept);
+/** Is the log to be looked at, on behalf of who asked to give it up? */
+bool check_discard_needed(const struct check *c);
+/** Raise the numbers in @sb, the next superblock, above what the ring has.
+ * Errors: -EUCLEAN there is no room above them; -ENOMEM */
+int check_discard_init(struct check *c, struct check_discard *d,
+		       struct superblock *sb);
+/**
+ * What is replayed, what is given up, if anything.
+ * @on: shows the pool with its map repaired, and without its log if that is
+ *      from after a lost superblock; is not changed
+ * Errors: of what keeps the pool from being opened without its log, too
+ */
+int check_discard_plan(struct check *c, struct blkdev *on,
+		       struct check_discard *d, struct check_log_plan *p,
+		       struct store_error *error);
+/** Once all of the log is old: write what cannot be read in the ring. */
+int check_discard_mend(const struct check *c);
+/** Let @sb say that all of the log is old. */
+void check_discard_drop(const struct check_discard *d, struct superblock *sb);
 
 /* -- check.c: a walk ------------------------------------------------------ */
 

@@ -8,16 +8,18 @@
  * destroyed are no reason to refuse: if one of them, or the space tree that
  * names them, is damaged, they are all given back at once.
  *
- * What the intent log waits to add is not in the counts, and replay is better
- * at it: so the pool is to be mounted first.  Only a damaged space tree keeps
- * a pool from being opened; then the map is rebuilt as of the last superblock,
- * and the log waits on, with all that it names left as it is.
+ * What the intent log waits to add is not in the counts: the map is rebuilt as
+ * of the last superblock, and the log waits on, with all that it names left as
+ * it is.  Replay could not come first: it needs the map.  A log that is damaged
+ * would be taken for a good one after another commit: only who gives it up gets
+ * a repair (check_discard.c).
  *
  * Nothing that the last superblock reaches is overwritten: counts go to the
  * other slots, nodes of a new space tree to blocks that were free.  The
  * superblock of the next txg then makes it all current (S4).
  */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,8 +56,9 @@ struct new_node {
 struct repair {
 	struct check *c; /* has the counts as they are to be */
 	struct check_repair plan;
+	struct check_discard discard;
 	struct superblock *sb; /* the next one */
-	bool write;	       /* else only the plan is made */
+	struct blkdev *to;     /* NULL: only the plan is made */
 	bool changed;	       /* the map is not what it should be */
 
 	/* the new space tree */
@@ -300,60 +303,6 @@ static int build_tree(struct repair *x)
 	return rc;
 }
 
-static int keep_run(struct repair *x, const struct ilog_extent *e)
-{
-	uint64_t first = le40_get(e->item.blkno);
-	uint32_t nr = e->run == ILOG_RUN_SHARED ? 0 : ilog_extent_nr(e);
-
-	for (uint32_t i = 0; i < nr; i++)
-		if (!idmap_add(&x->kept, first + i, NULL))
-			return -ENOMEM;
-	return 0;
-}
-
-/* The runs of a batch's log records. */
-static int keep_batch(struct repair *x, const uint8_t *p, const uint8_t *end)
-{
-	struct ilog_stored rec;
-	struct ilog_part part;
-	int rc = 0;
-
-	while (rc == 0 && p < end) {
-		const uint8_t *at;
-
-		rc = ilog_stored_next(&p, end, &rec);
-		for (at = rec.parts; rc == 0 && at < rec.end;) {
-			rc = ilog_part_next(&at, rec.end, &part);
-			if (rc == 0 && part.kind == ILOG_EXTENT)
-				rc = keep_run(x, part.at);
-		}
-	}
-	return rc;
-}
-
-/*
- * What the intent log names lies in blocks that the counts know nothing of:
- * they stay free, and as they are, until it is replayed.
- */
-static int keep_log(struct repair *x)
-{
-	struct store_error why = {""};
-	struct ilog_scan scan = {0};
-	struct ilog_chain chain;
-	int rc = ilog_chain_read(&chain, x->c->dev, &x->c->sb, &scan, &why);
-
-	for (size_t i = 0; rc == 0 && i < chain.nr; i++) {
-		const uint8_t *p;
-
-		rc = ilog_chain_payload(&chain, i, &p);
-		if (rc == 0)
-			rc = keep_batch(x, p, p + chain.batch[i].length);
-		ilog_chain_drop(&chain, i);
-	}
-	ilog_chain_release(&chain);
-	return rc;
-}
-
 /* Make the new tree in memory; the old one's blocks will be free. */
 static int replace_tree(struct repair *x, bool dead)
 {
@@ -415,9 +364,9 @@ static int write_slot(struct repair *x, uint64_t slots, uint32_t type,
 	e->slot = slot;
 	e->flags = 0;
 	x->changed = true;
-	if (!x->write)
+	if (!x->to)
 		return 0;
-	return blkdev_write(x->c->dev, page, BLOCK_SIZE, blkno * BLOCK_SIZE);
+	return blkdev_write(x->to, page, BLOCK_SIZE, blkno * BLOCK_SIZE);
 }
 
 /* The counts that region @r should have, to x->new; returns the free ones. */
@@ -539,31 +488,104 @@ static int write_nodes(struct repair *x)
 	int rc = 0;
 
 	for (size_t i = 0; i < x->nr_nodes && rc == 0; i++)
-		rc = blkdev_write(x->c->dev, x->nodes[i].page, BLOCK_SIZE,
+		rc = blkdev_write(x->to, x->nodes[i].page, BLOCK_SIZE,
 				  x->nodes[i].blkno * BLOCK_SIZE);
 	return rc;
 }
 
 /* As a commit does it: everything, flush, superblock, flush. */
-static int write_all(struct repair *x, struct store_error *error)
+static int write_all(struct repair *x, struct blkdev *to,
+		     struct store_error *error)
 {
-	int rc;
+	int rc = 0;
 
-	x->write = true;
-	rc = write_nodes(x);
-	if (rc == 0)
+	x->to = to;
+	if (x->plan.map)
+		rc = write_nodes(x);
+	if (rc == 0 && x->plan.map)
 		rc = repair_map(x);
 	if (rc == 0)
-		rc = blkdev_flush(x->c->dev);
+		rc = blkdev_flush(to);
 	if (rc == 0)
-		rc = superblock_write(x->c->dev, x->sb);
+		rc = superblock_write(to, x->sb);
 	if (rc == 0)
-		rc = blkdev_flush(x->c->dev);
+		rc = blkdev_flush(to);
+	x->to = NULL;
 	if (rc)
 		store_error_set(error,
 				"the repair of '%s' could not be written: %s; "
 				"the pool is as it was",
-				x->c->dev->name, strerror(-rc));
+				to->name, strerror(-rc));
+	return rc;
+}
+
+__attribute__((format(printf, 2, 3))) static void
+refuse(struct check_result *result, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(result->why, sizeof(result->why), fmt, ap);
+	va_end(ap);
+	result->repaired = CHECK_REPAIR_REFUSED;
+}
+
+/* What of the log has to be given up, once the map is right. */
+static int plan_log(struct repair *x, struct check *asked,
+		    struct store_error *error)
+{
+	struct store_error why = {""};
+	struct blkdev *on;
+	int rc = blkdev_overlay_open(x->c->dev, &on);
+
+	if (rc)
+		return rc;
+	if (asked->scan.newer)
+		check_discard_drop(&x->discard, x->sb);
+	if (x->plan.map || asked->scan.newer)
+		rc = write_all(x, on, error);
+	if (rc == 0) {
+		rc = check_discard_plan(asked, on, &x->discard, &x->plan.log,
+					&why);
+		if (rc && rc != -ENOMEM)
+			refuse(asked->result,
+			       "without its intent log it cannot be opened "
+			       "either: %s",
+			       why.text[0] ? why.text : strerror(-rc));
+	}
+	blkdev_close(on);
+	return rc;
+}
+
+/* Both parts, in this order: replay needs the map. */
+static int carry_out(struct repair *x, struct store_error *error)
+{
+	struct blkdev *dev = x->c->dev;
+	struct store_error why = {""};
+	int rc = 0;
+
+	if (x->discard.drop)
+		check_discard_drop(&x->discard, x->sb);
+	if (x->plan.map || x->discard.drop)
+		rc = write_all(x, dev, error);
+	if (rc || !x->plan.log.discard)
+		return rc;
+	if (!x->discard.drop)
+		rc = pool_replay_until(dev, &x->discard.end, &why);
+	if (rc) {
+		store_error_set(error,
+				"the intent log of '%s' could not be replayed: "
+				"%s; it is still there",
+				dev->name,
+				why.text[0] ? why.text : strerror(-rc));
+		return rc;
+	}
+	rc = check_discard_mend(x->c);
+	if (rc)
+		store_error_set(error,
+				"what cannot be read in the intent log of '%s' "
+				"could not be written anew: %s",
+				dev->name, strerror(-rc));
 	return rc;
 }
 
@@ -606,34 +628,61 @@ static void repair_release(struct repair *x)
 	free(x->nodes);
 }
 
-/* @c: all trees that count were walked, without damage. */
-static int repair_from(struct check *c, const struct check *asked, bool dead,
-		       struct store_error *error)
+/* What is to be changed in the map: x->plan. */
+static int plan_map(struct repair *x, bool dead)
+{
+	int rc = check_log_keep(x->c, &x->kept);
+
+	if (rc == 0)
+		rc = collect_items(x, dead);
+	if (rc == 0 && (!dead || !tree_is_right(x)))
+		rc = replace_tree(x, dead);
+	if (rc == 0)
+		rc = repair_map(x);
+	x->plan.map = x->changed || x->plan.space_tree;
+	return rc;
+}
+
+/*
+ * @c: all trees that count were walked.
+ * @map: without damage
+ * @dead: what is dead is among them
+ */
+static int repair_from(struct check *c, struct check *asked, bool map,
+		       bool dead, struct store_error *error)
 {
 	const struct check_options *o = asked->options;
 	struct check_result *result = asked->result;
 	struct repair x = {.c = c, .next_free = 1};
+	bool log = check_discard_needed(asked);
 	int rc = repair_init(&x);
 
-	if (rc == 0 && result->nr_batches > 0)
-		rc = keep_log(&x);
-	if (rc == 0)
-		rc = collect_items(&x, dead);
-	if (rc == 0 && (!dead || !tree_is_right(&x)))
-		rc = replace_tree(&x, dead);
-	if (rc == 0)
-		rc = repair_map(&x);
+	if (rc == 0 && log)
+		rc = check_discard_init(asked, &x.discard, x.sb);
+	if (rc == -EUCLEAN) {
+		refuse(result, "the numbers in the intent log are out of "
+			       "bounds");
+		rc = 0;
+		goto out;
+	}
+	if (rc == 0 && map)
+		rc = plan_map(&x, dead);
 	if (rc == -ENOSPC)
 		store_error_set(error,
 				"the space map of '%s' cannot be rebuilt: no "
 				"block is certain to be free",
 				c->dev->name);
-	if (rc || (!x.changed && !x.plan.space_tree))
+	if (rc == 0 && log)
+		rc = plan_log(&x, asked, error);
+	if (result->repaired == CHECK_REPAIR_REFUSED)
+		rc = 0;
+	if (rc || result->repaired == CHECK_REPAIR_REFUSED ||
+	    (!x.plan.map && !x.plan.log.discard))
 		goto out;
 	result->repaired = CHECK_REPAIR_DECLINED;
 	if (!o->repair(o->arg, &x.plan) || o->dry_run)
 		goto out;
-	rc = write_all(&x, error);
+	rc = carry_out(&x, error);
 	if (rc == 0)
 		result->repaired = CHECK_REPAIR_DONE;
 out:
@@ -642,7 +691,7 @@ out:
 }
 
 /* Walk again without what is dead: it will not be there any more. */
-static int repair_live(const struct check *asked, struct store_error *error)
+static int repair_live(struct check *asked, struct store_error *error)
 {
 	static const struct check_options quiet;
 	struct check_result ignored = {0};
@@ -657,7 +706,7 @@ static int repair_live(const struct check *asked, struct store_error *error)
 	if (rc == 0)
 		rc = check_walk_all(&c, true);
 	if (rc == 0)
-		rc = repair_from(&c, asked, false, error);
+		rc = repair_from(&c, asked, true, false, error);
 	check_release(&c);
 	return rc;
 }
@@ -673,34 +722,37 @@ static int check_again(struct check *c)
 	return rc;
 }
 
+/* Why the map cannot be rebuilt, or NULL. */
+static const char *why_not(const struct check *c)
+{
+	if (c->damaged[CHECK_TREES])
+		return "trees are damaged, and what their lost parts use can "
+		       "only be guessed";
+	if (c->log_unclear && !c->options->discard_log)
+		return "the intent log is damaged, and what it would add can "
+		       "only be guessed; --discard-log gives it up";
+	return NULL;
+}
+
 int check_repair(struct check *c, struct store_error *error)
 {
 	bool dead_damaged =
 		c->damaged[CHECK_SPACE_TREE] || c->damaged[CHECK_DEAD_TREES];
-	const char *why = NULL;
+	const char *why = why_not(c);
 	int rc;
 
-	if (c->damaged[CHECK_TREES])
-		why = "trees are damaged, and what their lost parts use can "
-		      "only be guessed";
-	else if (c->log_unclear)
-		why = "the intent log is damaged, and what it would add can "
-		      "only be guessed";
-	else if (c->result->nr_batches > 0 && !c->damaged[CHECK_SPACE_TREE])
-		why = "the intent log waits for replay; mount the pool once, "
-		      "then check it again";
-	if (why) {
+	if (why && !check_discard_needed(c)) {
 		/* a pool without damage needs no excuse */
-		if (c->result->nr_errors == 0)
-			return 0;
-		c->result->repaired = CHECK_REPAIR_REFUSED;
-		snprintf(c->result->why, sizeof(c->result->why), "%s", why);
+		if (c->result->nr_errors > 0)
+			refuse(c->result, "%s", why);
 		return 0;
 	}
-	if (dead_damaged)
+	if (dead_damaged && !why)
 		rc = repair_live(c, error);
 	else
-		rc = repair_from(c, c, true, error);
+		rc = repair_from(c, c, !why, true, error);
+	if (rc == 0 && why && c->result->repaired == CHECK_REPAIR_NONE)
+		refuse(c->result, "%s", why);
 	if (rc == 0 && c->result->repaired == CHECK_REPAIR_DONE)
 		rc = check_again(c);
 	return rc;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,68 +56,127 @@ static void check_progress(void *arg, uint64_t done, uint64_t total)
 		      total * BLKDEV_ALIGN);
 }
 
+static json_t *log_json(const struct check_log_plan *p)
+{
+	char time[OUT_TEXT_MAX];
+
+	return json_pack("{s:I, s:s, s:I, s:I, s:I, s:I}", "txg",
+			 (json_int_t)p->txg, "time",
+			 out_time(time, (time_t)p->time), "lost_txg",
+			 (json_int_t)p->lost_txg, "nr_replayed",
+			 (json_int_t)p->nr_replayed, "nr_batches",
+			 (json_int_t)p->nr_batches, "nr_records",
+			 (json_int_t)p->nr_records);
+}
+
 static json_t *plan_json(const struct check_repair *p)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I}",
-			 "nr_regions", (json_int_t)p->nr_regions, "nr_claimed",
-			 (json_int_t)p->nr_claimed, "nr_freed",
-			 (json_int_t)p->nr_freed, "nr_changed",
-			 (json_int_t)p->nr_changed, "nr_unknown",
-			 (json_int_t)p->nr_unknown, "space_tree", p->space_tree,
-			 "nr_large", (json_int_t)p->nr_large, "nr_dead",
-			 (json_int_t)p->nr_dead);
+	json_t *json = json_pack(
+		"{s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I}", "nr_regions",
+		(json_int_t)p->nr_regions, "nr_claimed",
+		(json_int_t)p->nr_claimed, "nr_freed", (json_int_t)p->nr_freed,
+		"nr_changed", (json_int_t)p->nr_changed, "nr_unknown",
+		(json_int_t)p->nr_unknown, "space_tree", p->space_tree,
+		"nr_large", (json_int_t)p->nr_large, "nr_dead",
+		(json_int_t)p->nr_dead);
+
+	json_object_set_new(json, "log",
+			    p->log.discard ? log_json(&p->log) : json_null());
+	return json;
+}
+
+struct text {
+	char buf[1024];
+	size_t used;
+};
+
+__attribute__((format(printf, 2, 3))) static void text_add(struct text *t,
+							   const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(t->buf + t->used, sizeof(t->buf) - t->used, fmt, ap);
+	va_end(ap);
+	t->used = strlen(t->buf);
+}
+
+static void map_text(struct text *t, const char *path,
+		     const struct check_repair *p)
+{
+	text_add(t,
+		 "rebuilds the space map of '%s' from its trees: writes "
+		 "%" PRIu64 " regions, claims %" PRIu64
+		 " blocks that count as free, frees %" PRIu64
+		 " that nothing uses, changes %" PRIu64 " other counts",
+		 path, p->nr_regions, p->nr_claimed, p->nr_freed,
+		 p->nr_changed);
+	if (p->nr_unknown)
+		text_add(t, ", replaces %" PRIu64 " that cannot be read",
+			 p->nr_unknown);
+	if (p->space_tree)
+		text_add(t,
+			 ", builds the space tree anew (%" PRIu64
+			 " large counts)",
+			 p->nr_large);
+	if (p->nr_dead)
+		text_add(t, ", gives %" PRIu64 " destroyed trees back at once",
+			 p->nr_dead);
+}
+
+static void log_text(struct text *t, const char *path,
+		     const struct check_log_plan *p)
+{
+	char time[OUT_TEXT_MAX];
+
+	text_add(t,
+		 "goes back to the last commit of '%s' (txg %" PRIu64 ", %s), ",
+		 path, p->txg, out_time(time, (time_t)p->time));
+	if (p->lost_txg)
+		text_add(t,
+			 "gives up the commits after it, up to txg %" PRIu64
+			 " at least, whose superblocks are lost, and ",
+			 p->lost_txg);
+	else
+		text_add(t,
+			 "replays %" PRIu64 " log records after it, and gives "
+			 "up ",
+			 p->nr_replayed);
+	text_add(t,
+		 "all that was acknowledged later: %" PRIu64
+		 " log records in %" PRIu64
+		 " batches can be seen, there may be more",
+		 p->nr_records, p->nr_batches);
 }
 
 /* What it will do, in words. */
 static void plan_text(const struct check_run *run, const struct check_repair *p,
-		      char *buf, size_t cap)
+		      struct text *t)
 {
-	size_t used;
-
-	snprintf(
-		buf, cap,
-		"rebuilds the space map of '%s' from its trees: writes %" PRIu64
-		" regions, claims %" PRIu64 " blocks that count as free, "
-		"frees %" PRIu64 " that nothing uses, changes %" PRIu64
-		" other counts",
-		run->path, p->nr_regions, p->nr_claimed, p->nr_freed,
-		p->nr_changed);
-	used = strlen(buf);
-	if (p->nr_unknown && used < cap) {
-		snprintf(buf + used, cap - used,
-			 ", replaces %" PRIu64 " that cannot be read",
-			 p->nr_unknown);
-		used = strlen(buf);
-	}
-	if (p->space_tree && used < cap) {
-		snprintf(buf + used, cap - used,
-			 ", builds the space tree anew (%" PRIu64
-			 " large counts)",
-			 p->nr_large);
-		used = strlen(buf);
-	}
-	if (p->nr_dead && used < cap)
-		snprintf(buf + used, cap - used,
-			 ", gives %" PRIu64 " destroyed trees back at once",
-			 p->nr_dead);
+	if (p->map)
+		map_text(t, run->path, p);
+	if (p->map && p->log.discard)
+		text_add(t, "; ");
+	if (p->log.discard)
+		log_text(t, run->path, &p->log);
 }
 
 static bool check_ask(void *arg, const struct check_repair *plan)
 {
 	struct check_run *run = arg;
-	char text[1024];
+	struct text text = {.used = 0};
 
 	progress_end(&run->progress);
 	run->plan = plan_json(plan);
-	plan_text(run, plan, text, sizeof(text));
+	plan_text(run, plan, &text);
 	if (inv_has(run->inv, "dry-run")) {
 		if (run->print)
-			puts(text);
+			puts(text.buf);
 		return false;
 	}
-	run->code = confirm(run->inv, text);
+	run->code = confirm(run->inv, text.buf);
 	if (run->code == CTL_OK && run->print)
-		puts(text);
+		puts(text.buf);
 	return run->code == CTL_OK;
 }
 
@@ -177,6 +237,11 @@ static void check_print(const struct check_result *r, uint64_t ns)
 	       out_duration(time, ns));
 }
 
+static const char *findings(uint64_t nr)
+{
+	return nr == 1 ? "finding" : "findings";
+}
+
 /* The exit code, and the sentence that goes with it. */
 static int check_code(const struct check_run *run, const struct check_result *r)
 {
@@ -185,14 +250,16 @@ static int check_code(const struct check_run *run, const struct check_result *r)
 		if (r->nr_left == 0)
 			return CTL_OK;
 		return fail(CTL_CHECK_FAILED,
-			    "pool '%s' is still damaged: its space map is "
-			    "repaired, %" PRIu64 " findings are left",
-			    run->path, r->nr_left);
+			    "pool '%s' is still damaged: what can be is "
+			    "repaired, %" PRIu64 " %s left",
+			    run->path, r->nr_left,
+			    r->nr_left == 1 ? "finding is" : "findings are");
 	case CHECK_REPAIR_REFUSED:
 		return fail(CTL_CHECK_FAILED,
-			    "pool '%s' is damaged (%" PRIu64 " findings) and "
-			    "was not repaired: %s",
-			    run->path, r->nr_errors, r->why);
+			    "pool '%s' is damaged (%" PRIu64 " %s) and was not "
+			    "repaired: %s",
+			    run->path, r->nr_errors, findings(r->nr_errors),
+			    r->why);
 	case CHECK_REPAIR_DECLINED:
 		if (run->code != CTL_OK)
 			return run->code;
@@ -202,9 +269,8 @@ static int check_code(const struct check_run *run, const struct check_result *r)
 			return CTL_OK;
 		break;
 	}
-	return fail(CTL_CHECK_FAILED,
-		    "pool '%s' is damaged: %" PRIu64 " findings", run->path,
-		    r->nr_errors);
+	return fail(CTL_CHECK_FAILED, "pool '%s' is damaged: %" PRIu64 " %s",
+		    run->path, r->nr_errors, findings(r->nr_errors));
 }
 
 int run_pool_check(struct invocation *inv)
@@ -217,6 +283,7 @@ int run_pool_check(struct invocation *inv)
 		.progress = check_progress,
 		.repair = inv_has(inv, "repair") ? check_ask : NULL,
 		.dry_run = inv_has(inv, "dry-run"),
+		.discard_log = inv_has(inv, "discard-log"),
 		.arg = &run,
 	};
 	struct check_result result = {0};
@@ -225,9 +292,10 @@ int run_pool_check(struct invocation *inv)
 	char *path;
 	int code, err;
 
-	if (!options.repair && (options.dry_run || inv_has(inv, "yes")))
-		return fail_usage(inv->cmd,
-				  "--dry-run and --yes go with --repair");
+	if (!options.repair &&
+	    (options.dry_run || options.discard_log || inv_has(inv, "yes")))
+		return fail_usage(inv->cmd, "--discard-log, --dry-run and "
+					    "--yes go with --repair");
 	code = client_default_path(inv, inv_operand(inv, 0), &path);
 	if (code != CTL_OK)
 		return code;

@@ -85,6 +85,8 @@ const struct cmd cmd_table[] = {
 			  "also read every record and verify its checksum" },
 			{ "repair", 'r', NULL, KIND_NONE,
 			  "rebuild the space map if it is wrong (asks)" },
+			{ "discard-log", 0, NULL, KIND_NONE,
+			  "with --repair: give up what a damaged log lost" },
 			{ "dry-run", 'n', NULL, KIND_NONE,
 			  "with --repair: only show what would be changed" },
 			{ "yes", 'y', NULL, KIND_NONE,
@@ -95,7 +97,9 @@ const struct cmd cmd_table[] = {
 "Walks every tree and recomputes every reference count.  Exit code 0 means\n"
 "clean, 1 that something was found; each finding is a line.  Changes nothing\n"
 "without --repair, which refuses where trees are damaged: what their lost\n"
-"parts use can only be guessed.\n",
+"parts use can only be guessed.  --discard-log is for a pool that can only be\n"
+"read because its intent log is damaged: it replays what is whole, and what was\n"
+"acknowledged after that is lost.\n",
 		.run = run_pool_check,
 	},
 	{

@@ -83,6 +83,84 @@ unmap()
 	"$DBS" pool check --data "$POOL"
 }
 
+# kill the daemon with a file in each of six batches of the log, behind a commit
+crash_with_a_log()
+{
+	local i pid
+
+	"$DBS" umount "$MNT"
+	pid=$(json .pid "$DBS" mount -o commit-interval=600000 \
+		"$POOL" "$MNT")
+	touch "$MNT/prod/before"
+	"$DBS" sync
+	for i in 1 2 3 4 5 6; do
+		echo "file $i" | dd of="$MNT/prod/logged$i" conv=fsync \
+			status=none
+	done
+	kill -9 "$pid"
+	umount -l "$MNT"
+}
+
+# damage_log N: make the last batch but N of the log unreadable
+damage_log()
+{
+	perl -e '
+		my ($path, $n) = @ARGV;
+		open my $f, "+<:raw", $path or die;
+		my (%at, $block);
+		for (my $at = 0; read($f, $block, 4096) == 4096; $at += 4096) {
+			next if substr($block, 8, 4) ne "ILOG";
+			$at{unpack("Q<", substr($block, 64, 8))} = $at;
+		}
+		my @seq = sort { $b <=> $a } keys %at;
+		seek $f, $at{$seq[$n]} + 200, 0;
+		print $f "damage";' "$POOL" "$1"
+}
+
+@test "pool check --repair --discard-log gives up what a damaged log lost" {
+	local sum
+
+	make_pool
+	crash_with_a_log
+	damage_log 2
+	sum=$(md5sum <"$POOL")
+	run --separate-stderr "$DBS" pool check "$POOL"
+	[ "$status" -eq 1 ]
+	[[ $output == *"the intent log is damaged: it goes on behind a gap"* ]]
+	[[ $stderr == *": 1 finding" ]]
+	run --separate-stderr "$DBS" pool check --repair --yes "$POOL"
+	[ "$status" -eq 1 ]
+	[[ $stderr == *"(1 finding) and was not repaired"*"--discard-log"* ]]
+	run --separate-stderr "$DBS" pool check --discard-log "$POOL"
+	[ "$status" -eq 64 ]
+	run --separate-stderr "$DBS" pool check --repair --discard-log \
+		--dry-run "$POOL"
+	[ "$status" -eq 1 ]
+	[[ $output == *"goes back to the last commit of '$POOL' (txg "*"replays "*" log records after it, and gives up all that was acknowledged later: "*" in 2 batches"* ]]
+	run --separate-stderr "$DBS" pool check --repair --discard-log \
+		"$POOL" </dev/null
+	[ "$status" -eq 64 ]
+	[[ $stderr == *"gives up all"*"give --yes"* ]]
+	[ "$(md5sum <"$POOL")" = "$sum" ]
+	# it can be read, but not written
+	run --separate-stderr "$DBS" create more
+	[ "$status" -ne 0 ]
+	[[ $stderr == *"--discard-log"* ]] || [[ $stderr == *read-only* ]]
+	json '.repair == "done" and .nr_left == 0 and
+		.changes.log.nr_replayed > 0 and
+		.changes.log.nr_batches == 2' \
+		"$DBS" pool check --repair --discard-log --yes "$POOL"
+	"$DBS" pool check --data "$POOL"
+	"$DBS" mount "$POOL" "$MNT"
+	[ "$(cat "$MNT/prod/logged3")" = "file 3" ]
+	[ ! -e "$MNT/prod/logged5" ]
+	echo more >"$MNT/prod/more"
+	"$DBS" umount "$MNT"
+	"$DBS" pool check --data "$POOL"
+	# nothing is left to be given up
+	"$DBS" pool check --repair --discard-log "$POOL" </dev/null
+}
+
 @test "pool check --repair leaves alone what would be a guess" {
 	local sum
 
