@@ -7,8 +7,7 @@
 
 #include "store/compress.h"
 #include "store/csum.h"
-#include "store/space_map.h"
-#include "store/txg.h"
+#include "store/pool_internal.h"
 #include "store/util.h"
 
 #define META_BLOCKS_MASK    0x1fu
@@ -173,11 +172,13 @@ static void rejects_release(struct space_map *sm, struct rejects *r)
  * A piece of at least @min, at most @want blocks.  Pieces that are too short
  * go to @r.
  */
-static int alloc_piece(struct space_map *sm, uint32_t min, uint32_t want,
+static int alloc_piece(struct pool *pool, uint32_t min, uint32_t want,
 		       unsigned flags, struct rejects *r, uint64_t *first,
 		       uint32_t *got)
 {
-	for (;;) {
+	struct space_map *sm = pool_space(pool);
+
+	for (bool waited = false;;) {
 		int rc = flags & OP_USE_RESERVE
 				 ? space_map_alloc_reserve(sm, want, first, got)
 				 : space_map_alloc(sm, want, first, got);
@@ -186,12 +187,18 @@ static int alloc_piece(struct space_map *sm, uint32_t min, uint32_t want,
 			return rc;
 		if (*got >= min)
 			return 0;
-		if (r->count == REJECTS_MAX) {
-			space_map_unalloc(sm, *first, *got);
-			return -ENOSPC;
+		if (r->count < REJECTS_MAX) {
+			r->first[r->count] = *first;
+			r->nr[r->count++] = *got;
+			continue;
 		}
-		r->first[r->count] = *first;
-		r->nr[r->count++] = *got;
+		space_map_unalloc(sm, *first, *got);
+		rejects_release(sm, r);
+		/* longer ones may come back with the commit, or be reaped */
+		rc = waited ? -ENOSPC : pool_wait_space(pool);
+		if (rc < 0)
+			return -ENOSPC;
+		waited = rc == 0;
 	}
 }
 
@@ -201,7 +208,7 @@ int record_alloc(struct pool *pool, uint32_t nr, unsigned flags,
 	struct space_map *sm = pool_space(pool);
 	struct rejects r = {.count = 0};
 	uint32_t got;
-	int rc = alloc_piece(sm, nr, nr, flags, &r, first, &got);
+	int rc = alloc_piece(pool, nr, nr, flags, &r, first, &got);
 
 	rejects_release(sm, &r);
 	return rc;
@@ -226,7 +233,7 @@ int record_alloc_many(struct pool *pool, struct extent *e, uint32_t nr)
 			if (got)
 				space_map_unalloc(sm, first, got);
 			got = 0;
-			rc = alloc_piece(sm, want,
+			rc = alloc_piece(pool, want,
 					 MIN_OF(left, SPACE_MAP_MAX_RUN), 0, &r,
 					 &first, &got);
 			if (rc) {

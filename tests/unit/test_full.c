@@ -12,6 +12,7 @@
 
 #include "store/format.h"
 #include "store/pool_internal.h"
+#include "store/record.h"
 #include "store/space_map_internal.h"
 #include "store/util.h"
 #include "tests/lib/file_pool.h"
@@ -487,6 +488,45 @@ static void full__a_writer_waits_for_a_slow_reaper(void **state)
 	CHECK_OK(dataset_open(fp.pool, FILE_POOL_DATASET, &fp.ds));
 }
 
+/* All that is free is single blocks, but for what the reaper will bring. */
+static void full__a_record_waits_for_what_is_reaped(void **state)
+{
+	struct dataset_properties p = info_of(fp.ds).properties;
+	struct space_map *sm = fp.pool->sm;
+	uint64_t *taken = calloc(64 * MIB / 4096, sizeof(*taken));
+	uint64_t reserve, first, ino;
+	size_t nr = 0, kept = 0;
+	struct dataset *other;
+	uint32_t got;
+
+	(void)state;
+	CHECK(taken);
+	CHECK_OK(dataset_create(fp.pool, "other", &p, NULL));
+	CHECK_OK(dataset_open(fp.pool, "other", &other));
+	ino = make_file(other, INO_ROOT, "f");
+	write_at(other, ino, 0, noise, MIB);
+	CHECK_OK(pool_sync(fp.pool));
+	CHECK_OK(pool_sync(fp.pool));
+	reserve = space_map_set_reserve(sm, 0);
+	while (space_map_alloc(sm, 1, &taken[nr], &got) == 0)
+		nr++;
+	/* all the nodes that it needs from then on fit in between */
+	for (size_t i = 0; i < nr; i++)
+		if (taken[i] & 1)
+			space_map_unalloc(sm, taken[i], 1);
+		else
+			taken[kept++] = taken[i];
+	space_map_set_reserve(sm, reserve);
+	CHECK_INT(record_alloc(fp.pool, 4, 0, &first), -ENOSPC);
+	CHECK_OK(dataset_destroy(other, 0));
+	dataset_put(other);
+	CHECK_OK(record_alloc(fp.pool, 4, 0, &first));
+	space_map_unalloc(sm, first, 4);
+	for (size_t i = 0; i < kept; i++)
+		space_map_unalloc(sm, taken[i], 1);
+	free(taken);
+}
+
 struct writer {
 	struct dataset *ds;
 	uint64_t ino;
@@ -551,6 +591,7 @@ int main(void)
 		TEST(full__datasets_can_be_destroyed),
 		TEST(full__it_can_be_closed_and_opened),
 		TEST(full__a_writer_waits_for_a_slow_reaper),
+		TEST(full__a_record_waits_for_what_is_reaped),
 		TEST(full__a_writer_waits_for_who_holds_the_map),
 		TEST(full__large_counts_of_one_commit_find_room),
 	};
