@@ -62,14 +62,16 @@ bench_end()
 	return 0
 }
 
-# bench_pool SIZE [CREATE-OPTION...]: a pool, mounted on $MNT
+# bench_pool SIZE [CREATE-OPTION...]: a pool, mounted on $MNT with the options
+# in $BENCH_MOUNT
 bench_pool()
 {
 	local size=$1
 
 	shift
 	"$DBS" pool create "$DBS_POOL" --size "$size" "$@" >/dev/null
-	host_mount "$DBS_POOL" "$MNT"
+	# shellcheck disable=SC2086 # options
+	host_mount "$DBS_POOL" "$MNT" ${BENCH_MOUNT:-}
 }
 
 bench_pool_remove()

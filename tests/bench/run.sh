@@ -4,7 +4,7 @@
 # run.sh - all benches, on dbs and on what else there is
 #
 #   sudo tests/bench/run.sh [--quick] [--only GROUP,...] [--without SYSTEM,...]
-#	[--io-uring] [--no-write] [--records FILE] [--rounds N] [--build DIR]
+#	[--no-io-uring] [--no-write] [--records FILE] [--rounds N] [--build DIR]
 #	[--dir DIR]
 #
 # Runs each workload on a mounted pool, in a plain directory of the same disk
@@ -31,20 +31,20 @@
 #
 # --quick     small sizes and one short round: at most ten minutes, 15 GB; has
 #             its own table and plot
-# --io-uring  lets the kernel hand requests to dbsfs by io_uring (enable_uring
-#             of module fuse), and puts that back at the end
+# --no-io-uring  requests by read(), where the kernel would hand them over by
+#             io_uring
 # --no-write  does not touch docs/; nor does --only
 # --records   keeps what was measured in FILE, for report.py
 set -Eeuo pipefail
 
-QUICK=no ONLY=oltp,fio,trees,fsync,instant,p99,space WITHOUT="" IO_URING=no WRITE=yes
+QUICK=no ONLY=oltp,fio,trees,fsync,instant,p99,space WITHOUT="" WRITE=yes
 ROUNDS="" RECORDS="" ARGS=$*
 while [ $# -gt 0 ]; do
 	case $1 in
 	--quick) QUICK=yes ;;
 	--only) ONLY=$2 WRITE=no; shift ;;
 	--without) WITHOUT=$2; shift ;;
-	--io-uring) IO_URING=yes ;;
+	--no-io-uring) export BENCH_MOUNT="-o io-uring=0" ;;
 	--no-write) WRITE=no ;;
 	--records) RECORDS=$(realpath "$2"); shift ;;
 	--rounds) ROUNDS=$2; shift ;;
@@ -66,8 +66,6 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 
 PACKAGES="sysbench fio jq gnuplot-nox git python3 procps xfsprogs btrfs-progs
 	mariadb-client"
-ENABLE_URING=/sys/module/fuse/parameters/enable_uring
-URING_WAS=""
 SYSTEMS=(ext4 dbs)
 declare -A DIRS=()
 DAEMON=""
@@ -108,21 +106,7 @@ install_packages()
 run_end()
 {
 	[ ${#HOST_PIDS[@]} -eq 0 ] || kill -CONT "${HOST_PIDS[@]}" 2>/dev/null
-	[ -z "$URING_WAS" ] || echo "$URING_WAS" >"$ENABLE_URING"
 	bench_end
-}
-
-uring_on()
-{
-	local now
-
-	[ -w "$ENABLE_URING" ] ||
-		host_die 77 "this kernel's FUSE has no requests by io_uring"
-	now=$(cat "$ENABLE_URING")
-	[ "$now" = Y ] || {
-		URING_WAS=$now
-		echo Y >"$ENABLE_URING"
-	}
 }
 
 # How the kernel hands requests over: the daemon has rings, or not.
@@ -326,7 +310,6 @@ main()
 	HOST_EXIT_HOOK=run_end
 	export BENCH_RECORDS=${RECORDS:-$HOST_TMP/records}
 	: >"$BENCH_RECORDS"
-	[ "$IO_URING" = no ] || uring_on
 	systems_begin
 	HANDED_OVER=$(handed_over)
 	bench_machine
