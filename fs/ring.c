@@ -62,6 +62,10 @@ struct ring {
 	const struct io_uring_cqe *cqes;
 };
 
+#if defined(__SANITIZE_THREAD__) || defined(RING_TSAN)
+char ring_kernel;
+#endif
+
 #define PARAMETER "/sys/module/fuse/parameters/enable_uring"
 
 static bool is_enabled(void)
@@ -243,8 +247,10 @@ int ring_receive(struct ring *r, uint8_t **buf)
 	    syscall(SYS_io_uring_register, r->fd, IORING_REGISTER_ENABLE_RINGS,
 		    NULL, 0) != 0)
 		return -errno;
+	ring_order_answer();
 	submit(r, r->registered ? RING_COMMIT : RING_REGISTER);
 	rc = exchange(r);
+	ring_order_request();
 	if (rc < 0)
 		return is_end(rc) ? 0 : rc;
 	r->registered = true;

@@ -27,6 +27,27 @@
 
 struct ring;
 
+/*
+ * What one thread did before its answer is there for the thread that gets a
+ * request because of it; between them is the kernel.  ThreadSanitizer sees that
+ * in read() and write() of one descriptor, but not where a ring is part of it.
+ */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define RING_TSAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__) || defined(RING_TSAN)
+void __tsan_acquire(void *addr);
+void __tsan_release(void *addr);
+extern char ring_kernel; /* stands for it */
+#define ring_order_request() __tsan_acquire(&ring_kernel)
+#define ring_order_answer()  __tsan_release(&ring_kernel)
+#else
+#define ring_order_request() ((void)0)
+#define ring_order_answer()  ((void)0)
+#endif
+
 /**
  * Let the kernel offer it (fuse.enable_uring, N by default).  It stays so:
  * only servers that ask for it in INIT see a difference.

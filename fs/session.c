@@ -131,6 +131,7 @@ static ssize_t session_writev(int fd, struct iovec *iov, int count, void *user)
 	if (this_init && count == 2 &&
 	    iov[1].iov_len == sizeof(struct fuse_init_out))
 		init_patch(w->session, iov[1].iov_base);
+	ring_order_answer();
 	return writev(fd, iov, count);
 }
 
@@ -158,6 +159,7 @@ int session_reply(struct worker *w, const struct fuse_in_header *in, int err,
 		ring_answer(w->ring, iov, len ? 2 : 1);
 		return 0;
 	}
+	ring_order_answer();
 	if (writev(w->fd, iov, len ? 2 : 1) >= 0)
 		return 0;
 	if (errno != ENOENT && !atomic_load(&w->session->ended))
@@ -277,6 +279,7 @@ static size_t receive(struct worker *w)
 
 	while (!atomic_load(&w->session->ended)) {
 		n = read(w->fd, w->buf, cap);
+		ring_order_request();
 		if (n >= (ssize_t)sizeof(struct fuse_in_header))
 			return (size_t)n;
 		if (n >= 0) {
