@@ -153,11 +153,12 @@ static int dir_add(void *arg, const char *name, size_t len,
 		return 0;
 	}
 	/*
-	 * A name may be made in this directory before the kernel has read the
-	 * answer; it does not see then that these times are old.  Of files it
-	 * knows.
+	 * A name may be made in this directory, or a mapping of this file be
+	 * written back, before the kernel has read the answer; it does not see
+	 * then that these times and blocks are old.  Of other writes it knows.
 	 */
-	if (S_ISDIR(a->mode))
+	if (S_ISDIR(a->mode) ||
+	    atomic_load(&fs_node(b->w, entry->nodeid)->nr_open))
 		entry->attr_valid = 0;
 	return 0;
 }
