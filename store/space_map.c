@@ -465,17 +465,16 @@ int space_map_reserve_nodes(struct space_map *sm, uint32_t nr, unsigned flags)
 	 * Ordinary ops leave half of the reserve to those that free space, and
 	 * those a quarter to the committer, without whom nothing comes back.
 	 */
-	uint64_t keep = flags & SPACE_COMMITTER	    ? 0
-			: flags & SPACE_USE_RESERVE ? sm->nr_reserve / 4
-						    : sm->nr_reserve / 2;
+	uint32_t quarters = flags & SPACE_COMMITTER	? 0
+			    : flags & SPACE_USE_RESERVE ? 1
+							: 2;
 	/* the same for runs, which free space in single blocks uses up */
-	uint32_t runs =
-		STASH_RUNS - (flags & SPACE_COMMITTER	  ? 0
-			      : flags & SPACE_USE_RESERVE ? STASH_RUNS / 4
-							  : STASH_RUNS / 2);
+	uint32_t runs = STASH_RUNS - STASH_RUNS / 4 * quarters;
+	uint64_t keep;
 	int rc = 0;
 
 	os_mutex_lock(&sm->lock);
+	keep = sm->nr_reserve / 4 * quarters; /* it may grow */
 	while (sm->stash_blocks - sm->stash_reserved < nr && rc == 0) {
 		uint64_t room = sm->nr_avail > keep ? sm->nr_avail - keep : 0;
 		bool short_of =
