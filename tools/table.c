@@ -318,6 +318,17 @@ const struct cmd cmd_table[] = {
 		.run = run_diff,
 	},
 
+	/* ---- rules ---- */
+	{
+		.name = "rules check", .group = "dbs-rules",
+		.flags = CMD_JSON | CMD_READS,
+		.operands = { { "FILE", KIND_FILE, false, false } },
+		.help = "check a file of rules for imports",
+		.text =
+"Says what is wrong by file and line; the exit code is 78 then.\n",
+		.run = run_rules_check,
+	},
+
 	/* ---- help ---- */
 	{
 		.name = "help", .group = "dbs",

@@ -5,7 +5,7 @@
  * Below: libyaml, libcyaml.  Above: rules.c, what reads /etc/dbs/dbs.yaml.
  * Files: yaml.c (the tree), yaml_schema.c (checks the tree by libcyaml's schema,
  * then lets libcyaml fill the struct).  Why libcyaml's own messages are not
- * used: docs/decisions/0091-yaml.md.
+ * used: docs/decisions/0093-yaml.md.
  *
  * Invariants:
  *  Y1  what is refused is refused with one sentence, "FILE:LINE: what (what is

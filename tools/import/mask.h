@@ -28,7 +28,7 @@
  * case (ASCII, Latin, Greek, Cyrillic) and trailing spaces are folded before
  * hashing, unless the column's collation distinguishes case.  Whether a column
  * is unique does not change results: one that refers to it may not be.  See
- * docs/decisions/0090-masks.md.
+ * docs/decisions/0092-masks.md.
  */
 #ifndef DBS_TOOLS_IMPORT_MASK_H
 #define DBS_TOOLS_IMPORT_MASK_H

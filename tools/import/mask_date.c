@@ -175,6 +175,14 @@ static void shift_time(struct mask_buf *out, const struct moment *m,
 						   fraction - 1));
 }
 
+/* Not "1980-02-30", nor with a part that is zero. */
+static bool is_real(struct civil c)
+{
+	const struct civil back = civil_of(days_of(c));
+
+	return c.month && c.day && back.month == c.month && back.day == c.day;
+}
+
 /* "1980-00-00": the year moves inside its decade. */
 static void shift_year(struct mask_buf *out, const struct moment *m)
 {
@@ -203,7 +211,7 @@ int date_shift(const struct mask *mask, const struct mask_column *column,
 	out->kind = in->kind;
 	if (!m.date.year)
 		return 0;
-	if (!m.date.month || !m.date.day) {
+	if (!is_real(m.date)) {
 		shift_year(out, &m);
 		return 0;
 	}

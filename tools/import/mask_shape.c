@@ -22,6 +22,7 @@ enum class {
 	DIGIT,
 	DIGIT_1, /* 1 to 9 */
 	DIGIT_2, /* 2 to 9 */
+	DIGIT_01,
 	LOWER,
 	UPPER,
 };
@@ -30,8 +31,9 @@ static const struct {
 	char base;
 	uint8_t radix;
 } classes[] = {
-	[KEEP] = {0, 1},      [DIGIT] = {'0', 10}, [DIGIT_1] = {'1', 9},
-	[DIGIT_2] = {'2', 8}, [LOWER] = {'a', 26}, [UPPER] = {'A', 26},
+	[KEEP] = {0, 1},      [DIGIT] = {'0', 10},   [DIGIT_1] = {'1', 9},
+	[DIGIT_2] = {'2', 8}, [DIGIT_01] = {'0', 2}, [LOWER] = {'a', 26},
+	[UPPER] = {'A', 26},
 };
 
 #define SHAPE_MAX 512u
@@ -252,9 +254,10 @@ int shape_phone(const struct mask_column *column, const struct mask_value *in,
 		s.class[d.at[i]] = KEEP;
 	if (i < d.nr)
 		s.class[d.at[i]] = DIGIT_1;
+	/* those that are none stay none: no two become one */
 	for (i = prefix; nanp && i <= prefix + 3; i += 3)
-		if (digit_at(&s, &d, i) >= '2')
-			s.class[d.at[i]] = DIGIT_2;
+		s.class[d.at[i]] =
+			digit_at(&s, &d, i) >= '2' ? DIGIT_2 : DIGIT_01;
 	shape_end(&s);
 	return 0;
 }

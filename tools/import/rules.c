@@ -3,7 +3,7 @@
  * rules.c - reads the file of rules
  *
  * From the tree and not by a schema: its mappings have tables and columns for
- * keys, which libcyaml cannot describe (docs/decisions/0091-yaml.md).
+ * keys, which libcyaml cannot describe (docs/decisions/0093-yaml.md).
  */
 #include "tools/import/rules_internal.h"
 
