@@ -130,8 +130,8 @@ tables()
 	mariadb_sql db "SELECT CONCAT('\`', REPLACE(table_schema, '\`', '\`\`'),
 		'\`.\`', REPLACE(table_name, '\`', '\`\`'), '\`')
 		FROM information_schema.tables
-		WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')
-		AND table_schema NOT IN ('mysql', 'sys', 'performance_schema',
+		WHERE table_type = 'BASE TABLE' AND table_schema NOT IN
+			('mysql', 'sys', 'performance_schema',
 			'information_schema') ORDER BY 1"
 }
 

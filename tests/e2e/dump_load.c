@@ -5,7 +5,7 @@
  *   dump-load copy                 writes it to stdout again
  *   dump-load load SOCKET          executes its statements
  *   dump-load load-keys SOCKET     the same, keys after all data
- *   dump-load mask SOCKET          the same, texts changed to 'Ä' * length
+ *   dump-load mask SOCKET          the same, texts of 12 characters and more changed
  *
  * Ends with 2 and a sentence when the dump or the server says no.
  */
@@ -27,7 +27,7 @@ struct load {
 	struct sql_buf later; /* ALTER TABLEs, each with a NUL behind it */
 	struct sql_buf foreign;
 	struct sql_table *table; /* the last one */
-	struct sql_buf masked;
+	char masked[40];
 };
 
 static ssize_t read_stdin(void *arg, void *buf, size_t len)
@@ -138,15 +138,17 @@ static int row(void *arg, const struct sql_event *ev, struct sql_cell *cells)
 
 	if (!l->mask || !t || ev->insert->columns)
 		return SQL_ROW_KEEP;
-	l->masked.len = 0;
+	/* unique indexes must survive */
+	snprintf(l->masked, sizeof(l->masked), "\xc3\x84'\"\\%llu",
+		 (unsigned long long)ev->row);
 	for (unsigned i = 0; i < ev->nr_values; i++) {
 		if (strcmp(t->columns[i].base, "varchar") != 0 ||
 		    ev->values[i].kind != SQL_STRING ||
-		    t->columns[i].length < 6)
+		    t->columns[i].length < 12)
 			continue;
 		cells[i].kind = SQL_CELL_BYTES;
-		cells[i].bytes = "\xc3\x84'\"\\x";
-		cells[i].len = strlen(cells[i].bytes);
+		cells[i].bytes = l->masked;
+		cells[i].len = strlen(l->masked);
 	}
 	return SQL_ROW_CHANGED;
 }
@@ -219,7 +221,6 @@ int main(int argc, char **argv)
 	sql_table_put(l.table);
 	sql_buf_release(&l.later);
 	sql_buf_release(&l.foreign);
-	sql_buf_release(&l.masked);
 	if (fflush(stdout) || err) {
 		fprintf(stderr, "dump-load: failed: %s\n", strerror(-err));
 		return 2;
