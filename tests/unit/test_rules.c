@@ -92,6 +92,9 @@ static void rules__what_is_wrong_is_said_with_its_line(void **state)
 	bad("tables:\n  a:\n    columns:\n      x:\n        mask: json\n"
 	    "        paths: { $.a: { mask: name, part: x } }\n",
 	    "r.yaml:6: 'x' is not a part of a name (full, first, last)");
+	bad("tables:\n  a:\n    columns:\n      x: { mask: json, paths: y }\n",
+	    "r.yaml:4: 'paths' is not a mapping (path: mask, as $.user.email: "
+	    "email)");
 	bad("tables:\n  a:\n    columns:\n      x: { mask: hash, format: uuid, "
 	    "length: 8 }\n",
 	    "r.yaml:4: a uuid has no 'length' to choose");

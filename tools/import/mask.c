@@ -378,7 +378,12 @@ void mask_column_init(struct mask_column *column)
 	}
 	if (column->class == CLASS_YEAR)
 		column->abs_max = 2155;
-	n = type[len] == '(' ? type + len + 1 : NULL;
+	/* text(100) is only a wish */
+	n = type[len] == '(' && len > 3 &&
+			    strncasecmp(type + len - 4, "text", 4) &&
+			    strncasecmp(type + len - 4, "blob", 4)
+		    ? type + len + 1
+		    : NULL;
 	if (n && *n >= '0' && *n <= '9' &&
 	    (column->class == CLASS_TEXT || column->class == CLASS_BINARY))
 		column->max_chars = strtoull(n, NULL, 10);

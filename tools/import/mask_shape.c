@@ -37,7 +37,8 @@ static const struct {
 };
 
 #define SHAPE_MAX 512u
-#define LIMIT	  ((u128)1 << 120)
+/* a number that can take one character more and stays below 2^120 */
+#define LIMIT (((u128)1 << 120) / 26)
 
 struct shape {
 	struct mask_buf *out;
@@ -95,11 +96,9 @@ static size_t chunk_end(const struct shape *s, size_t from, u128 *n)
 
 	*n = 1;
 	for (i = from; i < s->len; i++) {
-		const uint8_t radix = classes[s->class[i]].radix;
-
-		if (*n > LIMIT / radix)
+		if (*n > LIMIT)
 			break;
-		*n *= radix;
+		*n *= classes[s->class[i]].radix;
 	}
 	return i;
 }
@@ -247,17 +246,23 @@ int shape_phone(const struct mask_column *column, const struct mask_value *in,
 	prefix = phone_prefix(&s, &d);
 	for (i = 0; i < prefix; i++)
 		s.class[d.at[i]] = KEEP;
-	/* "+1 NXX NXX XXXX", N from 2 to 9 */
-	nanp = prefix && digit_at(&s, &d, prefix - 1) == '1' &&
-	       (prefix == 1 || prefix == 3) && d.nr - prefix == 10;
-	for (; i < d.nr && digit_at(&s, &d, i) == '0'; i++)
+	/* "+1 NXX NXX XXXX", N from 2 to 9; what is none stays none */
+	nanp = (prefix == 1 || (prefix == 3 && digit_at(&s, &d, 0) == '0')) &&
+	       digit_at(&s, &d, prefix - 1) == '1' && d.nr - prefix == 10;
+	if (nanp) {
+		s.class[d.at[prefix]] =
+			digit_at(&s, &d, prefix) >= '2' ? DIGIT_2 : KEEP;
+		s.class[d.at[prefix + 3]] = digit_at(&s, &d, prefix + 3) >= '2'
+						    ? DIGIT_2
+						    : DIGIT_01;
+	}
+	for (i = prefix; !nanp && i < d.nr; i++) {
+		if (digit_at(&s, &d, i) != '0') {
+			s.class[d.at[i]] = DIGIT_1;
+			break;
+		}
 		s.class[d.at[i]] = KEEP;
-	if (i < d.nr)
-		s.class[d.at[i]] = DIGIT_1;
-	/* those that are none stay none: no two become one */
-	for (i = prefix; nanp && i <= prefix + 3; i += 3)
-		s.class[d.at[i]] =
-			digit_at(&s, &d, i) >= '2' ? DIGIT_2 : DIGIT_01;
+	}
 	shape_end(&s);
 	return 0;
 }

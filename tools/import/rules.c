@@ -105,15 +105,17 @@ static int read_parameters(struct reader *r, const struct yaml_item *item,
 		if (!strcmp(member->key, "mask"))
 			continue;
 		if (!strcmp(member->key, "paths") &&
-		    mask_kind(mask) == MASK_JSON)
+		    mask_kind(mask) == MASK_JSON) {
 			err = read_paths(r, member, mask);
-		else if (member->kind != YAML_TEXT)
-			err = refuse(r, member, "'%s' is %s (a text or number)",
-				     member->key, yaml_kind_name(member->kind));
-		else
-			err = mask_set(mask, member->key, member->text, why,
-				       sizeof(why));
-		if (err == -EINVAL && member->kind == YAML_TEXT)
+			continue;
+		}
+		if (member->kind != YAML_TEXT)
+			return refuse(
+				r, member, "'%s' is %s (a text or number)",
+				member->key, yaml_kind_name(member->kind));
+		err = mask_set(mask, member->key, member->text, why,
+			       sizeof(why));
+		if (err == -EINVAL)
 			refuse(r, member, "%s", why);
 	}
 	return err;
