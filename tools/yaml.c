@@ -373,8 +373,8 @@ int yaml_open(const char *path, struct yaml_file **file,
 	      struct yaml_error *error)
 {
 	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	char *bytes;
-	size_t len;
+	char *bytes = NULL;
+	size_t len = 0;
 	int err;
 
 	if (fd < 0)

@@ -131,13 +131,14 @@ static const char *what(const struct masking *m, const char *value)
 
 static void twice(struct masking *m, const char *value)
 {
+	const struct mask_value else_ = {"else 12", 7, VALUE_STRING};
 	struct masking again = *m;
 	const char *first = masking_of(m, value);
 
 	again.key = mask_key_new(SECRET, strlen(SECRET));
 	MUST(!mask_buf_init(&again.buf, again.key));
 	/* after other values, which must leave nothing behind */
-	masking_of(&again, "something else 12");
+	mask_apply(again.mask, &again.column, &else_, &again.buf);
 	CHECK_STR(masking_of(&again, value), first);
 	CHECK_STR(masking_of(m, value), first);
 	mask_buf_release(&again.buf);
