@@ -372,7 +372,7 @@ int text_free(const struct mask *mask, const struct mask_column *column,
 	      const struct mask_value *in, struct mask_buf *out)
 {
 	/* short ones become longer: two must not become the same */
-	const size_t nr = MAX_OF(count_chars(in), (size_t)2 * UNIQUE_SYLLABLES);
+	const size_t nr = MAX_OF(count_chars(in), (size_t)FREE_MIN);
 
 	return make(mask, column, in, out, LABEL_TEXT, nr, make_free);
 }
