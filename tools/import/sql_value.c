@@ -258,26 +258,11 @@ static int encode_hex(struct sql_buf *out, const char *bytes, size_t len)
 	return 0;
 }
 
-/* What stands after the backslash for @c; 0: it stands for itself. */
-static char escaped(char c)
-{
-	switch (c) {
-	case '\0':
-		return '0';
-	case '\n':
-		return 'n';
-	case '\r':
-		return 'r';
-	case 26:
-		return 'Z';
-	case '\\':
-	case '\'':
-	case '"':
-		return c;
-	default:
-		return 0;
-	}
-}
+/* What stands after the backslash for a byte; 0: it stands for itself. */
+static const char escapes[256] = {
+	['\0'] = '0',  ['\n'] = 'n',  ['\r'] = 'r', [26] = 'Z',
+	['\\'] = '\\', ['\''] = '\'', ['"'] = '"',
+};
 
 static int encode_string(struct sql_buf *out, char quote, bool backslash,
 			 const char *bytes, size_t len)
@@ -291,14 +276,15 @@ static int encode_string(struct sql_buf *out, char quote, bool backslash,
 	*o++ = quote;
 	for (size_t i = 0; i < len; i++) {
 		const char c = bytes[i];
-		const char e = backslash ? escaped(c) : c == quote ? c : 0;
 
-		if (e) {
-			*o++ = backslash ? '\\' : quote;
-			*o++ = e;
-		} else {
-			*o++ = c;
+		if (backslash && escapes[(unsigned char)c]) {
+			*o++ = '\\';
+			*o++ = escapes[(unsigned char)c];
+			continue;
 		}
+		if (!backslash && c == quote)
+			*o++ = quote;
+		*o++ = c;
 	}
 	*o++ = quote;
 	out->len = (size_t)(o - out->p);
