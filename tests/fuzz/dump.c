@@ -18,7 +18,7 @@
 
 /* All of an input; the default is large for a sanitizer. */
 #define BUFFER 4096u
-#define MASK "a'\\\"\n),(1;-- /*"
+#define MASK   "a'\\\"\n),(1;-- /*"
 
 void fuzz_setup(void)
 {
