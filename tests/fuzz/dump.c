@@ -9,6 +9,7 @@
  *
  * The first byte of an input says how it is read, the rest is the dump.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "tests/fuzz/fuzz.h"
@@ -165,12 +166,27 @@ static uint64_t count_masked(const struct sql_reader_options *options,
 	return nr_rows;
 }
 
+static void check_changed(const struct sql_reader_options *options,
+			  const char *dump, size_t len, uint64_t nr_rows)
+{
+	struct written w = {.change = true};
+	const int err = rewrite(options, dump, len, &w);
+
+	if (err) {
+		/* rows grew, and a statement that had to be cut can't be */
+		MUST(err == -ENOTSUP);
+	} else {
+		MUST(w.nr_rows == nr_rows);
+		MUST(count_masked(options, w.bytes.p, w.bytes.len) == nr_rows);
+	}
+	sql_buf_release(&w.bytes);
+}
+
 void fuzz_one(const uint8_t *data, size_t len)
 {
 	struct sql_reader_options options = {.limit = 1u << 20};
-	struct written same = {0}, changed = {.change = true};
 	const char *dump = (const char *)data + 1;
-	int err;
+	struct written w = {0};
 
 	if (len == 0)
 		return;
@@ -179,15 +195,10 @@ void fuzz_one(const uint8_t *data, size_t len)
 	options.db = data[0] & 0x80 ? "db" : NULL;
 	check_events(&options, dump, len, data[0]);
 
-	err = rewrite(&options, dump, len, &same);
-	if (!err) {
-		MUST(same.bytes.len == len);
-		MUST(len == 0 || !memcmp(same.bytes.p, dump, len));
-		MUST(!rewrite(&options, dump, len, &changed));
-		MUST(changed.nr_rows == same.nr_rows);
-		MUST(count_masked(&options, changed.bytes.p,
-				  changed.bytes.len) == same.nr_rows);
+	if (!rewrite(&options, dump, len, &w)) {
+		MUST(w.bytes.len == len);
+		MUST(len == 0 || !memcmp(w.bytes.p, dump, len));
+		check_changed(&options, dump, len, w.nr_rows);
 	}
-	sql_buf_release(&same.bytes);
-	sql_buf_release(&changed.bytes);
+	sql_buf_release(&w.bytes);
 }
