@@ -100,7 +100,8 @@ static int make_path(const char *path)
 
 static int fail_path(const char *path, int err)
 {
-	return fail(ctl_code_of_errno(err), "'%s': %s", path, strerror(-err));
+	return fail((int)ctl_code_of_errno(err), "'%s': %s", path,
+		    strerror(-err));
 }
 
 /* A folder that belongs to the server. */
