@@ -4,7 +4,8 @@
 # instance.sh - real MariaDB instances on a mounted pool: up, use, kill each
 # part, restore, destroy
 #
-# usage: DBS=build/tools/dbs instance.sh     (as root; exits 77 if it cannot run)
+# usage: DBS=build/tools/dbs [MYSQLD=PATH] instance.sh
+#        (as root; exits 77 if it cannot run; MySQL is tested where there is one)
 #
 # The origin is a server with a binary log, a replica's configuration, an event
 # that runs, accounts with known passwords and a my.cnf in its data directory:
@@ -534,6 +535,39 @@ quiesced()
 	"$DBS" down q --rm --yes
 }
 
+# MySQL: $MYSQLD, as ../shared/tools/mysql-from-debian.sh makes it
+mysql_instance()
+{
+	local uuid password
+
+	"$DBS" create my
+	chown "$(host_mariadb_user):" "$MNT/my"
+	"$MYSQLD" --user="$(host_mariadb_user)" --initialize-insecure \
+		--datadir="$MNT/my"
+	uuid=$(sed -n 's/^server-uuid=//p' "$MNT/my/auto.cnf")
+	"$DBS" snapshot my@a
+	fails 78 "data directory of MySQL" "$DBS" up y --from my
+	leaves_nothing y
+	"$DBS" up y --from my --server "$MYSQLD"
+	[ -n "$uuid" ]
+	[ "$(query y 'SELECT @@server_uuid')" != "$uuid" ]
+	says y 'SELECT @@log_bin, @@event_scheduler' '0 OFF'
+	says y "SELECT COUNT(*) FROM mysql.user WHERE account_locked = 'N'
+		AND user <> 'dbs'" 0
+	password=$(cat "$(ps_of y password_file)")
+	query y 'CREATE DATABASE gone'
+	kill -KILL "$(server_pid y)"
+	says y "SHOW DATABASES LIKE 'gone'" gone
+	"$DBS" restore y --yes
+	says y "SHOW DATABASES LIKE 'gone'" ''
+	[ "$(cat "$(ps_of y password_file)")" = "$password" ]
+	"$DBS" snapshot -q y@still
+	[[ $("$DBS" get y@still user:dbs.server) == "MySQL "* ]]
+	"$DBS" down y --rm --yes
+	leaves_nothing y
+	"$DBS" rm --yes -r my
+}
+
 # Who is connected, or was in between, keeps it up.
 nobody_uses_it()
 {
@@ -629,6 +663,11 @@ main()
 	claim "each acknowledged commit is in a clone of a live server" \
 		live_clone
 	claim "a snapshot of a server that is held still" quiesced
+	if [ -x "${MYSQLD:-}" ]; then
+		claim "MySQL" mysql_instance
+	else
+		echo "skipped: MySQL: \$MYSQLD names no mysqld"
+	fi
 	claim "nobody uses it" nobody_uses_it
 	claim "a data directory in a folder" in_folder
 	claim "a client may shut it down" stopped_by_sql
