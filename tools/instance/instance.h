@@ -116,6 +116,8 @@ json_t *instance_state(const struct instance *inst);
 bool instance_monitored(const struct instance *inst);
 /** The running server's process, or 0. */
 pid_t instance_server(const struct instance *inst);
+/** The same for a monitor, which has the lock and has yet to find it. */
+pid_t instance_find_server(const struct instance *inst);
 
 /** Is it protected by a lease? */
 bool instance_leased(const struct instance *inst);

@@ -44,7 +44,8 @@ struct monitor {
 	unsigned restarts, crashes;
 	json_t *last_exit;
 	char *start_error; /* of the last start, if it failed */
-	time_t record_time;
+	struct timespec record_time; /* of the file that was read */
+	ino_t record_ino;
 	struct monitor_use use;
 	uint64_t used_ns, ask_ns; /* last use that was seen; next question */
 };
