@@ -89,7 +89,8 @@ static int make_path(const char *path)
 		slash = strchr(slash + 1, '/');
 		if (slash)
 			*slash = '\0';
-		if (mkdir(copy, 0755) && errno != EEXIST)
+		/* whatever the umask: the server is to come through */
+		if (mkdir(copy, 0755) ? errno != EEXIST : chmod(copy, 0755))
 			err = -errno;
 		if (slash)
 			*slash = '/';
