@@ -509,7 +509,12 @@ static int down_remove(const struct invocation *inv, struct instance *inst)
 		return code;
 	code = life_dataset(client, inst->name, &item);
 	/* one that somebody destroyed needs no destroying */
-	if (code == CTL_OK && item)
+	if (code == CTL_OK && item && !life_is_ours(inst, item))
+		code = fail(CTL_CONFLICT,
+			    "dataset '%s' is not the one that 'dbs up' made, "
+			    "so it is not destroyed",
+			    inst->name);
+	else if (code == CTL_OK && item)
 		code = destroy_dataset(client, inst->name);
 	json_decref(item);
 	code = client_close(client, code);
@@ -538,6 +543,14 @@ static int down_one(const struct invocation *inv, struct instance *inst)
 	return code;
 }
 
+bool instance_is_over(const struct instance *inst)
+{
+	int64_t expires = (int64_t)out_get_int(inst->record, "expires");
+
+	return expires && expires <= (int64_t)time(NULL) &&
+	       out_get_bool(inst->record, "made");
+}
+
 int instance_destroy(const struct invocation *inv, const char *name)
 {
 	struct instance inst;
@@ -545,6 +558,11 @@ int instance_destroy(const struct invocation *inv, const char *name)
 
 	if (code == CTL_OK)
 		code = instance_check_lease(&inst);
+	/* since it was looked at somebody may have given it more time */
+	if (code == CTL_OK && !instance_is_over(&inst))
+		code = fail(CTL_CONFLICT,
+			    "the time of instance '%s' is no longer over",
+			    name);
 	if (code == CTL_OK)
 		code = life_stop(&inst, true, false);
 	if (code == CTL_OK)

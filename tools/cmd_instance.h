@@ -18,7 +18,13 @@ int parse_duration(const struct cmd *cmd, const char *text, int64_t *seconds);
 /** What --json says of an instance; the caller's. */
 json_t *instance_json(const struct instance *inst);
 
-/** dbs down --rm, without a question; what @inv says of the pool counts. */
+/** Is its time over, and its dataset one that 'dbs up' made? */
+bool instance_is_over(const struct instance *inst);
+
+/**
+ * dbs down --rm of one whose time is over, without a question; what @inv says
+ * of the pool counts.
+ */
 int instance_destroy(const struct invocation *inv, const char *name);
 
 /** Does a lease protect what @pattern names, "ci-*" or "DS@*"? */

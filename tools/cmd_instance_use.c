@@ -494,6 +494,12 @@ int run_env(struct invocation *inv)
 	if (format == ENV_GITHUB && getenv("GITHUB_ACTIONS"))
 		fprintf(stderr, "::add-mask::%s\n",
 			out_get_text(values, "DB_PASSWORD"));
+	/* a line more would be a variable more */
+	if (strpbrk(out_get_text(values, "DB_DATABASE"), "\r\n")) {
+		json_decref(values);
+		return fail_usage(inv->cmd,
+				  "--database: a name with a line break");
+	}
 	json_object_foreach(values, key, value)
 		env_line(format, key, json_string_value(value));
 	json_decref(values);

@@ -89,7 +89,8 @@ static int make_path(const char *path)
 		slash = strchr(slash + 1, '/');
 		if (slash)
 			*slash = '\0';
-		if (mkdir(copy, 0755) && errno != EEXIST)
+		/* whatever the umask: the server is to come through */
+		if (mkdir(copy, 0755) ? errno != EEXIST : chmod(copy, 0755))
 			err = -errno;
 		if (slash)
 			*slash = '/';
@@ -193,7 +194,7 @@ int instance_lock_file(const char *path, int *fd)
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	int err;
 
-	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (*fd < 0)
 		return -errno;
 	if (!fcntl(*fd, F_OFD_SETLK, &lock))
@@ -288,6 +289,8 @@ int instance_write(const struct instance *inst, const char *file, mode_t mode,
 	    rename(temp, instance_file(inst, file, path)))
 		err = errno ? -errno : -EIO;
 	close(fd);
+	if (err)
+		unlink(temp);
 	return err ? fail_path(temp, err) : CTL_OK;
 }
 
@@ -324,6 +327,13 @@ static int instance_paths(struct instance *inst)
 {
 	char *all = instances_dir();
 
+	/* the monitor works elsewhere, and so does the server */
+	if (state_dir() && *state_dir() != '/') {
+		free(all);
+		return fail(CTL_CONFIG,
+			    "$DBS_STATE_DIR is '%s', which is no absolute path",
+			    state_dir());
+	}
 	if (!all || asprintf(&inst->dir, "%s/%s", all, inst->name) < 0)
 		inst->dir = NULL;
 	free(all);
@@ -370,7 +380,8 @@ int instance_open(const char *name, unsigned flags, struct instance *inst)
 
 void instance_close(struct instance *inst)
 {
-	if (inst->made_dir)
+	/* without the lock it is another command's by now */
+	if (inst->made_dir && inst->lock >= 0)
 		remove_tree(inst->dir);
 	if (inst->lock >= 0)
 		close(inst->lock);

@@ -23,7 +23,7 @@
  *   control        the monitor's socket, for root
  *   server/        the server's own: mysql.sock, pid
  *
- * Record: {name, pool, dataset_from|null, made, port, bind, options: [...],
+ * Record: {name, pool, dataset_from|null, dataset_id, made, port, bind, options: [...],
  * server|null, user, account, ttl_s, expires|0, idle_s, memory, server_id,
  * datadir, identity, undo|null, wanted: "up"|"down", lease: {until, reason}}
  *
@@ -116,6 +116,8 @@ json_t *instance_state(const struct instance *inst);
 bool instance_monitored(const struct instance *inst);
 /** The running server's process, or 0. */
 pid_t instance_server(const struct instance *inst);
+/** The same for a monitor, which has the lock and has yet to find it. */
+pid_t instance_find_server(const struct instance *inst);
 
 /** Is it protected by a lease? */
 bool instance_leased(const struct instance *inst);

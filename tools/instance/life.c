@@ -80,6 +80,22 @@ int life_dataset(struct client *client, const char *name, json_t **item)
 	return CTL_OK;
 }
 
+bool life_is_ours(const struct instance *inst, const json_t *item)
+{
+	uint64_t id = out_get_int(inst->record, "dataset_id");
+
+	return out_get_bool(inst->record, "made") &&
+	       (!id || id == out_get_int(item, "id"));
+}
+
+void life_know_dataset(struct instance *inst, const json_t *item)
+{
+	if (!life_is_ours(inst, item))
+		json_object_set_new(inst->record, "made", json_false());
+	json_object_set(inst->record, "dataset_id",
+			json_object_get(item, "id"));
+}
+
 int life_newest(struct client *client, const char *ds, char **snapshot)
 {
 	json_t *result, *item, *best = NULL;
@@ -219,6 +235,9 @@ static int start_find(struct instance *inst, struct client *client,
 		 out_get_int(item, "id"), out_get_int(item, "generation"));
 	code = datadir_find(out_get_text(item, "path"), inst->name,
 			    &start->dir);
+	if (code == CTL_OK)
+		code = datadir_check_unused(&start->dir);
+	life_know_dataset(inst, item);
 	json_decref(item);
 	if (code == CTL_OK)
 		code = start_binary(inst, &start->bin);
