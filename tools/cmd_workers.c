@@ -39,8 +39,7 @@ json_t *workers_json(const json_t *configured)
 	{
 		struct worker w;
 
-		if (worker_open(json_string_value(name), false, &w) ==
-		    CTL_OK) {
+		if (worker_open(json_string_value(name), false, &w) == CTL_OK) {
 			json_object_set_new(seen, w.files.name, json_true());
 			json_array_append_new(items, worker_state(&w));
 		}
@@ -93,8 +92,9 @@ static void row_of(struct out_table *table, const json_t *item)
 void workers_print(const json_t *items)
 {
 	static const struct out_column columns[] = {
-		{"WORKER", 0},	     {"STATE", 0}, {"INSTANCE", 0},
-		{"PROCESSES", OUT_RIGHT}, {"SINCE", 0}, {"RESTARTS", OUT_RIGHT}};
+		{"WORKER", 0},	 {"STATE", 0},
+		{"INSTANCE", 0}, {"PROCESSES", OUT_RIGHT},
+		{"SINCE", 0},	 {"RESTARTS", OUT_RIGHT}};
 	struct out_table *table;
 	json_t *item;
 	size_t i;

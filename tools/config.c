@@ -235,14 +235,14 @@ static int read_instance(struct reader *r, const struct yaml_item *item,
 			 void *to)
 {
 	int err = need_text(r, item);
-	const char *problem =
-		err			 ? NULL
-		: strlen(item->text) > DATASET_NAME_MAX ? "is too long"
-					 : dataset_name_problem(item->text);
+	const char *problem = err ? NULL
+			      : strlen(item->text) > DATASET_NAME_MAX
+				      ? "is too long"
+				      : dataset_name_problem(item->text);
 
 	if (problem)
-		err = refuse(r, item, "the instance's name '%s' %s",
-			     item->text, problem);
+		err = refuse(r, item, "the instance's name '%s' %s", item->text,
+			     problem);
 	return err ? err : set_text(to, item);
 }
 
@@ -379,19 +379,25 @@ static int read_grace(struct reader *r, const struct yaml_item *item, void *to)
 	if (err)
 		return err;
 	if (parse_grace(item->text, &ms))
-		return refuse(r, item, "'grace' is '%s' (as 500ms, 10s, 2m, up "
-				       "to an hour)",
+		return refuse(r, item,
+			      "'grace' is '%s' (as 500ms, 10s, 2m, up "
+			      "to an hour)",
 			      item->text);
 	json_object_set_new(to, "grace_ms", json_integer((json_int_t)ms));
 	return 0;
 }
 
 static const struct key worker_keys[] = {
-	{"instance", read_instance},	   {"command", read_command},
-	{"user", read_user},		   {"directory", read_directory},
-	{"environment", read_environment}, {"database", read_database},
-	{"processes", read_processes},	   {"autorestart", read_autorestart},
-	{"stop_signal", read_stop_signal}, {"grace", read_grace},
+	{"instance", read_instance},
+	{"command", read_command},
+	{"user", read_user},
+	{"directory", read_directory},
+	{"environment", read_environment},
+	{"database", read_database},
+	{"processes", read_processes},
+	{"autorestart", read_autorestart},
+	{"stop_signal", read_stop_signal},
+	{"grace", read_grace},
 };
 
 /* A name is a folder's and stands in 'dbs logs worker/NAME'. */
@@ -413,10 +419,10 @@ static int read_worker(struct reader *r, const struct yaml_item *item)
 {
 	static const char *const needed[] = {"instance", "command", "user",
 					     "directory"};
-	json_t *worker = json_pack("{s:s, s:{}, s:i, s:b, s:i, s:i}", "name",
-				   item->key, "environment", "processes", 1,
-				   "autorestart", 1, "stop_signal", SIGTERM,
-				   "grace_ms", GRACE_DEFAULT_MS);
+	json_t *worker =
+		json_pack("{s:s, s:{}, s:i, s:b, s:i, s:i}", "name", item->key,
+			  "environment", "processes", 1, "autorestart", 1,
+			  "stop_signal", SIGTERM, "grace_ms", GRACE_DEFAULT_MS);
 	int err = worker ? check_name(r, item) : -ENOMEM;
 
 	json_object_set_new(r->config->workers, item->key, worker);

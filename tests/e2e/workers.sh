@@ -203,8 +203,8 @@ started()
 	"$DBS" logs worker/queue | head -n 20
 	"$DBS" logs worker/queue | grep -cx \
 		"out in $HOST_TMP/app as nobody for a test"
-	"$DBS" logs worker/queue | grep -cxE 'NoNewPrivs:\s+1'
-	"$DBS" logs worker/queue | grep -cxE 'CapEff:\s+0+'
+	"$DBS" logs worker/queue | grep -cxE 'NoNewPrivs:.*91'
+	"$DBS" logs worker/queue | grep -cxE 'CapEff:.*90+'
 	# 0 to 2, and ls's own of the folder
 	"$DBS" logs worker/queue | grep -cx 4
 	"$DBS" logs worker/queue --stderr | grep -cx 'err 2'
@@ -324,7 +324,8 @@ killed_monitor()
 	[ "$(pid_of queue 1)" = "$pid" ]
 	"$DBS" up shop
 	until_true state_is queue running
-	[ ! -e "/proc/$pid" ]
+	# perhaps nobody has reaped it yet
+	not grep -qx "$pid" <<<"$(members)"
 	[ "$(of queue .monitor_pid)" != "$monitor" ]
 	[ "$(of queue .running)" = 2 ]
 	# and all at once

@@ -77,8 +77,8 @@ int worker_open(const char *name, bool make, struct worker *w)
 		return make_dirs(w->files.dir);
 	if (access(w->files.dir, F_OK))
 		return fail(CTL_NOT_FOUND, "there is no worker '%s'", name);
-	w->record = json_load_file(worker_file(w, "worker.json", path), 0,
-				   NULL);
+	w->record =
+		json_load_file(worker_file(w, "worker.json", path), 0, NULL);
 	return CTL_OK;
 }
 

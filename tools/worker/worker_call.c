@@ -60,8 +60,8 @@ static bool wait_monitor(const struct worker *w, uint64_t timeout_ms)
 static size_t leads_of(const struct worker *w, pid_t *leads)
 {
 	char path[PATH_MAX];
-	json_t *state = json_load_file(worker_file(w, "state.json", path), 0,
-				       NULL);
+	json_t *state =
+		json_load_file(worker_file(w, "state.json", path), 0, NULL);
 	json_t *p;
 	size_t i, nr = 0;
 

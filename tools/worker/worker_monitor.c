@@ -62,13 +62,12 @@ static json_t *slot_json(const struct slot *slot)
 {
 	char since[OUT_TEXT_MAX];
 
-	return json_pack("{s:i, s:s, s:I, s:o, s:i, s:O?}", "pid",
-			 (int)slot->pid, "state", slot->state, "start",
-			 (json_int_t)slot->ticks, "since",
-			 slot->pid ? json_string(out_time(since, slot->since))
-				   : json_null(),
-			 "restarts", (int)slot->restarts, "last_exit",
-			 slot->last_exit);
+	return json_pack(
+		"{s:i, s:s, s:I, s:o, s:i, s:O?}", "pid", (int)slot->pid,
+		"state", slot->state, "start", (json_int_t)slot->ticks, "since",
+		slot->pid ? json_string(out_time(since, slot->since))
+			  : json_null(),
+		"restarts", (int)slot->restarts, "last_exit", slot->last_exit);
 }
 
 static const char *common_state(const struct supervisor *s)

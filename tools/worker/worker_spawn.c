@@ -96,9 +96,9 @@ static int become(const struct child *c, struct trouble *t)
 	snprintf(t->at, sizeof(t->at), "user '%.20s'", c->user);
 	if (geteuid() && c->uid != geteuid())
 		return -EPERM;
-	if (!geteuid() && (initgroups(c->user, c->gid) ||
-			   setresgid(c->gid, c->gid, c->gid) ||
-			   setresuid(c->uid, c->uid, c->uid)))
+	if (!geteuid() &&
+	    (initgroups(c->user, c->gid) || setresgid(c->gid, c->gid, c->gid) ||
+	     setresuid(c->uid, c->uid, c->uid)))
 		return -errno;
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? -errno : 0;
 }
@@ -157,8 +157,7 @@ static int fork_exec(const struct child *c, pid_t *pid, struct trouble *t)
 		/* none of the low ones, which become the child's own */
 		int report = fcntl(fds[1], F_DUPFD_CLOEXEC, 10);
 
-		mine.err = report < 0 ? -errno
-				      : child_exec(c, report, &mine);
+		mine.err = report < 0 ? -errno : child_exec(c, report, &mine);
 		_exit(write(3, &mine, sizeof(mine)) == sizeof(mine) ? 127
 								    : 126);
 	}
