@@ -347,7 +347,8 @@ killed_monitor()
 server_killed()
 {
 	kill -KILL "$("$DBS" ps --json | jq '.items[0].server_pid')"
-	until_true writes
+	until_true rows
+	writes
 	state_is queue running
 }
 
