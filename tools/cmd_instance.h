@@ -30,6 +30,12 @@ int instance_destroy(const struct invocation *inv, const char *name);
 /** Does a lease protect what @pattern names, "ci-*" or "DS@*"? */
 int instance_guard(const char *pattern);
 
+/** What dbs ps says of workers; @configured: those of the configuration. */
+json_t *workers_json(const json_t *configured);
+void workers_print(const json_t *items);
+/** Path of a worker's output.  Errors: CTL_NOT_FOUND */
+int workers_log(const char *name, bool is_error, char path[PATH_MAX]);
+
 /** dbs restore where the dataset @name has an instance. */
 int instance_run_restore(struct invocation *inv, const char *name);
 

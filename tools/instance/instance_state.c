@@ -252,13 +252,26 @@ static int port_check(const struct instance *inst, const json_t *taken,
 	return CTL_OK;
 }
 
+/* The configuration's, as it was when the instance was made. */
+static void port_range(const struct instance *inst, unsigned *first,
+		       unsigned *count)
+{
+	unsigned a = (unsigned)out_get_int(inst->record, "port_first");
+	unsigned b = (unsigned)out_get_int(inst->record, "port_last");
+
+	*first = a ? a : PORT_FIRST;
+	*count = a && b >= a ? b - a + 1 : PORT_COUNT;
+}
+
 static unsigned port_find(const struct instance *inst, const json_t *taken)
 {
-	unsigned start = (unsigned)(instance_hash(inst->name) % PORT_COUNT);
+	unsigned first = PORT_FIRST, count = PORT_COUNT, start;
 	const char *address = out_get_text(inst->record, "bind");
 
-	for (unsigned i = 0; i < PORT_COUNT; i++) {
-		unsigned port = PORT_FIRST + (start + i) % PORT_COUNT;
+	port_range(inst, &first, &count);
+	start = (unsigned)(instance_hash(inst->name) % count);
+	for (unsigned i = 0; i < count; i++) {
+		unsigned port = first + (start + i) % count;
 
 		if (!port_owner(taken, port) &&
 		    !instance_port_used(address, port))
@@ -300,8 +313,8 @@ int instance_choose_port(struct instance *inst, unsigned wanted)
 	taken = ports_taken(inst);
 	port = wanted ? wanted : port_find(inst, taken);
 	if (!port)
-		code = fail(CTL_CONFLICT, "no port from %u to %u is free",
-			    PORT_FIRST, PORT_FIRST + PORT_COUNT - 1);
+		code = fail(CTL_CONFLICT,
+			    "no port of the range for instances is free");
 	else if (wanted)
 		code = port_check(inst, taken, wanted);
 	if (code == CTL_OK) {

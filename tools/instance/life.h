@@ -19,6 +19,7 @@
 
 /* How long each part took. */
 struct life_times {
+	double workers_ms; /* until they had stopped */
 	double stop_ms, restore_ms;
 	struct server_times server;
 };

@@ -373,43 +373,6 @@ void monitor_ended(struct monitor *m)
 
 /* ---- from time to time --------------------------------------------------------------- */
 
-static int copy_file(const char *from, const char *to)
-{
-	int in = open(from, O_RDONLY | O_CLOEXEC);
-	int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	ssize_t n = in < 0 || out < 0 ? -1 : 1;
-
-	while (n > 0)
-		n = copy_file_range(in, NULL, out, NULL, 1 << 20, 0);
-	if (in >= 0)
-		close(in);
-	if (out >= 0)
-		close(out);
-	return n < 0 ? -1 : 0;
-}
-
-/*
- * The server goes on appending to the file that it has open, so its content is
- * copied away.  A line that comes between is lost.
- */
-static void rotate_log(struct monitor *m)
-{
-	char log[PATH_MAX], from[PATH_MAX + 8], to[PATH_MAX + 8];
-	struct stat st;
-
-	if (stat(instance_log(&m->inst, log), &st) ||
-	    st.st_size < MONITOR_LOG_MAX)
-		return;
-	for (int i = MONITOR_LOGS_KEPT; i > 1; i--) {
-		snprintf(from, sizeof(from), "%s.%d", log, i - 1);
-		snprintf(to, sizeof(to), "%s.%d", log, i);
-		rename(from, to);
-	}
-	snprintf(to, sizeof(to), "%s.1", log);
-	if (copy_file(log, to) || truncate(log, 0))
-		monitor_say("the log was not rotated: %m");
-}
-
 static void check_age(struct monitor *m)
 {
 	char path[PATH_MAX];
@@ -451,7 +414,7 @@ void monitor_tick(struct monitor *m)
 	if (m->pid && m->wants_server)
 		check_mount(m);
 	check_age(m);
-	rotate_log(m);
+	log_rotate(&m->inst, "server.log");
 	if (m->pid && is_due(m->kill_ns)) {
 		monitor_say("the server does not end; killing it");
 		m->kill_ns = 0;
