@@ -492,8 +492,10 @@ int life_restore(struct instance *inst, struct client *client,
 		 struct life_restore *restore)
 {
 	uint64_t begin = now_ns();
-	int code = CTL_OK, start_code = CTL_OK;
+	int code = instance_check_room(inst), start_code = CTL_OK;
 
+	if (code != CTL_OK)
+		return code;
 	restore->ran = instance_server(inst) != 0;
 	/* what it has not written is thrown away with the rest */
 	if (restore->ran || instance_monitored(inst))
