@@ -146,6 +146,8 @@ origin()
 		DO INSERT INTO shop.tick VALUES ();
 	CREATE USER app@'%' IDENTIFIED BY 'known';
 	GRANT ALL ON *.* TO app@'%';
+	CREATE USER dbs@'127.0.0.1' IDENTIFIED BY 'known';
+	CREATE USER ''@'127.0.0.1';
 	CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=1,
 		MASTER_USER='repl', MASTER_PASSWORD='known';"
 	mariadb_stop prod
@@ -214,6 +216,7 @@ new_identity()
 	[ "$(ps_of a port)" != "$(ps_of b port)" ]
 	refused -S "$socket" -u app -pknown
 	refused -h 127.0.0.1 -P "$PORT_A" -u app -pknown
+	refused -h 127.0.0.1 -P "$PORT_A" -u dbs -pknown
 	refused -h 127.0.0.1 -P "$PORT_A" -u root
 	# root of the host is root there, and nobody else
 	mariadb --no-defaults -S "$socket" -u root -e 'SELECT 1'
@@ -394,7 +397,7 @@ leaves_nothing()
 
 bad_ups()
 {
-	local port
+	local port option
 
 	fails 3 "no dataset 'x'; --from" "$DBS" up x
 	leaves_nothing x
@@ -418,7 +421,16 @@ bad_ups()
 		"$DBS" up x --from prod@clean -o innodb-page-size=4k
 	fails 2 "unknown variable 'no-such-option" \
 		"$DBS" up x --from prod@clean -o no-such-option=1
-	fails 64 "the instance's own" "$DBS" up x --from prod@clean -o port=5
+	for option in port=5 datad=/etc loose_enable_user=root \
+		enable-skip-grant-tables; do
+		fails 64 "the instance's own" \
+			"$DBS" up x --from prod@clean -o "$option"
+	done
+	for option in '!include /etc/passwd' '[client]' $'a=1\nuser=root' \
+		"init-connect=$(printf '%04000d' 1)"; do
+		fails 64 "no option of a server" \
+			"$DBS" up x --from prod@clean -o "$option"
+	done
 	port=$(ps_of b port)
 	fails 4 "port $port is that of instance 'b'" \
 		"$DBS" up x --from prod@clean --port "$port"
@@ -473,6 +485,40 @@ time_is_over()
 	"$DBS" down d --rm --yes
 }
 
+# A dataset that has the name of the one that 'up' made is not that one.
+made_anew()
+{
+	(umask 077 && "$DBS" up d --from prod@clean)
+	"$DBS" down d
+	"$DBS" rm --yes -r d
+	"$DBS" clone prod@clean d
+	fails 4 "not the one that 'dbs up' made" "$DBS" down d --rm --yes
+	"$DBS" up d
+	fails 4 "was not made by 'dbs up'" "$DBS" down d --rm --yes
+	"$DBS" down d
+	"$DBS" rm --yes -r d
+	rm -r "$DBS_STATE_DIR/instances/d"
+}
+
+# Seen by its command line: its pid file is written late, and by the server.
+no_pid_file()
+{
+	local pid
+
+	"$DBS" up d --from prod@clean
+	pid=$(server_pid d)
+	kill -KILL "$(monitor_pid d)"
+	wait_state d unmonitored
+	sed -i 's/"server_pid": [0-9]*/"server_pid": 1/' \
+		"$DBS_STATE_DIR/instances/d/state.json"
+	rm "$DBS_STATE_DIR/run/d/server/pid"
+	mkfifo "$DBS_STATE_DIR/run/d/server/pid"
+	[ "$(server_pid d)" = "$pid" ]
+	"$DBS" down d --rm --yes
+	host_wait_gone "$pid" 10
+	leaves_nothing d
+}
+
 # A crash of a server with a binary log leaves transactions that are prepared.
 live_clone()
 {
@@ -487,6 +533,10 @@ live_clone()
 		live_writer "$i" &
 	done
 	until [ -s "$HOST_TMP/acked.1" ]; do sleep 0.05; done
+	# it keeps what an instance would forget
+	fails 4 "server that is not the instance's" "$DBS" up prod
+	[ -e "$MNT/prod/master.info" ]
+	not "$DBS" logs prod
 	for ((i = 1; i <= 3; i++)); do
 		sleep 0.3
 		cat "$HOST_TMP"/acked.[1-4] | wc -l >"$HOST_TMP/before.$i"
@@ -660,6 +710,8 @@ main()
 	claim "what cannot be started says why and leaves nothing" bad_ups
 	claim "what always crashes is given up, and restored" crash_loop
 	claim "its time is over" time_is_over
+	claim "another dataset of its name is not destroyed" made_anew
+	claim "a server that only its command line tells of" no_pid_file
 	claim "each acknowledged commit is in a clone of a live server" \
 		live_clone
 	claim "a snapshot of a server that is held still" quiesced

@@ -18,6 +18,7 @@
 #include "tools/out.h"
 
 #define STATE_DIR "/var/lib/dbs"
+#define ROOM	  65536 /* for all that a start writes */
 
 /* ---- folders ----------------------------------------------------------------- */
 
@@ -292,6 +293,22 @@ int instance_write(const struct instance *inst, const char *file, mode_t mode,
 	if (err)
 		unlink(temp);
 	return err ? fail_path(temp, err) : CTL_OK;
+}
+
+int instance_check_room(const struct instance *inst)
+{
+	char path[PATH_MAX];
+	int fd, err;
+
+	instance_file(inst, ".room", path);
+	unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return fail_path(path, -errno);
+	err = posix_fallocate(fd, 0, ROOM);
+	close(fd);
+	unlink(path);
+	return err ? fail_path(path, -err) : CTL_OK;
 }
 
 int instance_save(struct instance *inst)

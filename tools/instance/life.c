@@ -537,6 +537,9 @@ int life_restore(struct instance *inst, struct client *client,
 	if (code != CTL_OK)
 		return code;
 	config_release(&config);
+	code = instance_check_room(inst);
+	if (code != CTL_OK)
+		return code;
 	restore->ran = instance_server(inst) != 0;
 	code = workers_stop_of(inst->name);
 	restore->times.workers_ms = ms_since(begin);
