@@ -12,45 +12,8 @@
 # none of these may be found at work in a clone.
 set -Eeuo pipefail
 
-here=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source=tools/lib/host.sh
-. "$here/../../tools/lib/host.sh"
-
-skip()
-{
-	echo "skipped: $*"
-	exit 77
-}
-
-# claim TEXT COMMAND...
-claim()
-{
-	local text=$1
-
-	shift
-	CLAIM=$text
-	"$@" >"$HOST_TMP/claim.log" 2>&1
-	CLAIM=""
-	echo "ok: $text"
-}
-
-# fails CODE TEXT COMMAND...: with this exit code, saying TEXT
-fails()
-{
-	local code=$1 text=$2 got=0 said
-
-	shift 2
-	said=$("$@" 2>&1) || got=$?
-	printf '%s\n' "$said"
-	if [ "$got" -ne "$code" ]; then
-		echo "exit code $got, wanted $code"
-		return 1
-	fi
-	grep -qE "$text" <<<"$said"
-}
-
-# with a plain '!' a shell that ends on errors goes on
-not() { ! "$@"; }
+# shellcheck source=tests/e2e/lib.bash
+. "$(dirname "$0")/lib.bash"
 
 # stop_all: whatever state a failed test left them in
 stop_all()
@@ -58,8 +21,6 @@ stop_all()
 	local name pid log
 
 	if [ "$1" -ne 0 ]; then
-		[ -z "${CLAIM:-}" ] || host_say "not ok: $CLAIM"
-		tail -n 30 "$HOST_TMP/claim.log" >&2 || true
 		for log in "$DBS_STATE_DIR"/instances/*/server.log; do
 			[ ! -e "$log" ] || tail -n 8 "$log" >&2
 		done
@@ -680,10 +641,7 @@ main()
 	command -v mariadbd >/dev/null || skip "no MariaDB"
 	command -v jq >/dev/null || skip "no jq"
 	: "${DBS:?the dbs to test}"
-	# shellcheck disable=SC2034 # host_end calls it
-	HOST_EXIT_HOOK=stop_all
-	host_begin dbs-e2e
-	: >"$HOST_TMP/claim.log"
+	e2e_begin dbs-e2e stop_all
 	MNT=$HOST_TMP/mnt
 	mkdir "$MNT"
 	export DBS_POOL=$HOST_TMP/pool DBS_STATE_DIR=$HOST_TMP/state
