@@ -39,6 +39,11 @@ bool life_is_ours(const struct instance *inst, const json_t *item);
 void life_know_dataset(struct instance *inst, const json_t *item);
 /** The newest snapshot of dataset @ds that is not automatic: "DS@SNAP". */
 int life_newest(struct client *client, const char *ds, char **snapshot);
+/**
+ * Destroy it with its snapshots; of its server nothing is left but what has
+ * no time yet to close.
+ */
+int life_destroy(struct client *client, const char *name);
 
 /**
  * Start it on its dataset and wait until a query works; one that runs is only
