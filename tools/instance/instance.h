@@ -89,6 +89,9 @@ int instance_check_room(const struct instance *inst);
 /** Replace @file in its folder by @text. */
 int instance_write(const struct instance *inst, const char *file, mode_t mode,
 		   uid_t uid, gid_t gid, const char *text);
+/** The same with the text of @json, which stays the caller's, as ours. */
+int instance_write_json(const struct instance *inst, const char *file,
+			mode_t mode, const json_t *json);
 /** Make the folders that the server with @uid needs. */
 int instance_make_dirs(const struct instance *inst, uid_t uid, gid_t gid);
 /** Remove the record, and both folders with what is in them. */

@@ -9,8 +9,7 @@
 
 #include "tools/worker/worker.h"
 
-/* The mark of K3: its value is the worker's folder. */
-#define WORKER_MARK   "DBS_WORKER"
+/* Beside KEEPER_MARK, the mark of K3, whose value is the worker's folder. */
 #define WORKER_NUMBER "DBS_WORKER_PROCESS"
 
 /* ---- worker_procs.c ---- */

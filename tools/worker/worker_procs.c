@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "tools/instance/keeper.h"
 #include "tools/out.h"
 #include "tools/worker/worker_internal.h"
 
@@ -86,7 +87,7 @@ static bool is_marked(const struct procs *procs, pid_t pid)
 	if (text) {
 		len = fread(text, 1, ENVIRON_MAX, f);
 		text[len] = '\0';
-		marked = has_variable(text, len, WORKER_MARK, procs->mark) &&
+		marked = has_variable(text, len, KEEPER_MARK, procs->mark) &&
 			 (!procs->number ||
 			  has_variable(text, len, WORKER_NUMBER, number));
 	}
