@@ -55,7 +55,8 @@ static int down_remove(const struct invocation *inv, struct instance *inst)
 			    "so it is not destroyed",
 			    inst->name);
 	else if (code == CTL_OK && item)
-		code = life_destroy(client, inst->name);
+		code = life_destroy(client, inst->name,
+				    out_get_int(item, "id"));
 	json_decref(item);
 	code = client_close(client, code);
 	if (code != CTL_OK)

@@ -45,35 +45,60 @@ int life_client(const struct invocation *inv, struct instance *inst,
 	return code;
 }
 
-int life_dataset(struct client *client, const char *name, json_t **item)
+/* What is called @name, and not what it would mean as a pattern. */
+static int find(struct client *client, const char *type, const char *name,
+		json_t **item)
 {
-	json_t *result, *items;
-	int code = client_call(
-		client, "list",
-		json_pack("{s:[s], s:s}", "types", "dataset", "pattern", name),
-		&result);
+	json_t *result, *one;
+	size_t i;
+	int code = client_call(client, "list",
+			       json_pack("{s:[s], s:o}", "types", type,
+					 "pattern", out_text(name)),
+			       &result);
 
 	*item = NULL;
 	if (code != CTL_OK)
 		return code;
-	items = json_object_get(result, "items");
-	*item = json_incref(json_array_get(items, 0));
+	json_array_foreach(json_object_get(result, "items"), i, one)
+	{
+		if (!strcmp(out_get_text(one, "name"), name))
+			*item = json_incref(one);
+	}
 	json_decref(result);
 	return CTL_OK;
 }
 
+int life_dataset(struct client *client, const char *name, json_t **item)
+{
+	return find(client, "dataset", name, item);
+}
+
+int life_snapshot(struct client *client, const char *name, json_t **item)
+{
+	return find(client, "snapshot", name, item);
+}
+
 bool life_is_ours(const struct instance *inst, const json_t *item)
 {
+	const json_t *making = json_object_get(inst->record, "making");
 	uint64_t id = out_get_int(inst->record, "dataset_id");
 
-	return out_get_bool(inst->record, "made") &&
-	       (!id || id == out_get_int(item, "id"));
+	if (!out_get_bool(inst->record, "made"))
+		return false;
+	if (id || !making)
+		return !id || id == out_get_int(item, "id");
+	/* who made it was killed before it could record the id */
+	return !strcmp(out_get_text(item, "origin"),
+		       out_get_text(making, "from")) &&
+	       strcmp(out_get_text(item, "created"),
+		      out_get_text(making, "since")) > 0;
 }
 
 void life_know_dataset(struct instance *inst, const json_t *item)
 {
 	if (!life_is_ours(inst, item))
 		json_object_set_new(inst->record, "made", json_false());
+	json_object_del(inst->record, "making");
 	json_object_set(inst->record, "dataset_id",
 			json_object_get(item, "id"));
 }
@@ -108,14 +133,17 @@ int life_newest(struct client *client, const char *ds, char **snapshot)
 	return code;
 }
 
-int life_destroy(struct client *client, const char *name)
+int life_destroy(struct client *client, const char *name, uint64_t id)
 {
 	json_t *result;
-	int code = client_call(client, "rm",
-			       json_pack("{s:[s], s:b, s:b}", "names", name,
-					 "recursive", 1, "force", 1),
-			       &result);
+	json_t *arguments = json_pack("{s:[s], s:b, s:b}", "names", name,
+				      "recursive", 1, "force", 1);
+	int code;
 
+	if (id)
+		json_object_set_new(arguments, "id",
+				    json_integer((json_int_t)id));
+	code = client_call(client, "rm", arguments, &result);
 	if (code == CTL_OK)
 		json_decref(result);
 	return code;
