@@ -115,11 +115,13 @@ int instance_destroy(const struct invocation *inv, const char *name)
 	return code;
 }
 
-static int down_name(const struct invocation *inv, const char *name)
+static int down_name(const struct invocation *inv, const char *name,
+		     json_t **item)
 {
 	struct instance inst;
 	int code = instance_open(name, INSTANCE_LOCK, &inst);
 
+	(void)item;
 	if (code == CTL_OK)
 		code = down_one(inv, &inst);
 	instance_close(&inst);
@@ -129,9 +131,8 @@ static int down_name(const struct invocation *inv, const char *name)
 int run_down(struct invocation *inv)
 {
 	const char *operand = inv_operand(inv, 0);
-	json_t *names, *name;
-	int worst = CTL_OK;
-	size_t i;
+	json_t *names, *item = NULL;
+	int code;
 
 	if (!operand == !inv_has(inv, "all"))
 		return fail_usage(inv->cmd, "down: give NAME or --all");
@@ -139,14 +140,11 @@ int run_down(struct invocation *inv)
 		return fail_usage(inv->cmd,
 				  "--all only stops; --rm takes a name");
 	names = operand ? json_pack("[s]", operand) : instance_names();
-	json_array_foreach(names, i, name)
-	{
-		int code = down_name(inv, json_string_value(name));
-
-		worst = code == CTL_OK ? worst : code;
-	}
-	if (worst == CTL_OK && inv->json)
+	code = operand ? down_name(inv, operand, &item)
+		       : instance_each(inv, names, down_name, &item);
+	if (code == CTL_OK && inv->json)
 		out_json(json_pack("{s:O}", "names", names));
+	json_decref(item);
 	json_decref(names);
-	return worst;
+	return code;
 }

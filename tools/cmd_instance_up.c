@@ -149,81 +149,6 @@ static int up_configured(json_t *record)
 	return CTL_OK;
 }
 
-/* Clone it from --from, if the dataset is not there.  @made: out */
-static int up_clone(const struct invocation *inv, struct instance *inst,
-		    struct client *client, bool *made)
-{
-	const char *from = inv_value(inv, "from");
-	char *newest = NULL;
-	json_t *result;
-	int code;
-
-	if (!from)
-		return fail(CTL_NOT_FOUND,
-			    "there is no dataset '%s'; --from DS@SNAP makes it "
-			    "from a snapshot",
-			    inst->name);
-	/* without a snapshot: the newest */
-	if (!strchr(from, '@')) {
-		code = life_newest(client, from, &newest);
-		if (code != CTL_OK)
-			return code;
-		from = newest;
-	}
-	code = client_call(client, "clone",
-			   json_pack("{s:o, s:s}", "source", out_text(from),
-				     "name", inst->name),
-			   &result);
-	free(newest);
-	if (code != CTL_OK)
-		return code;
-	*made = true;
-	json_object_set_new(inst->record, "made", json_true());
-	json_object_set(inst->record, "dataset_from",
-			json_object_get(result, "origin"));
-	json_decref(result);
-	return CTL_OK;
-}
-
-/* --from of a dataset that is there must be what it was made from. */
-static int up_check_from(const struct invocation *inv, struct instance *inst,
-			 const json_t *item)
-{
-	const char *from = inv_value(inv, "from");
-	const char *have = out_get_text(inst->record, "dataset_from");
-	size_t len = strcspn(have, "@");
-
-	if (!*have) {
-		json_object_set(inst->record, "dataset_from",
-				json_object_get(item, "origin"));
-		have = out_get_text(item, "origin");
-		len = strcspn(have, "@");
-	}
-	if (!from || !strcmp(from, have) ||
-	    (!strncmp(from, have, len) &&
-	     (!from[len] || !strcmp(from + len, "@latest"))))
-		return CTL_OK;
-	return fail(CTL_CONFLICT,
-		    "dataset '%s' exists and was %s%s; 'dbs restore %s --to "
-		    "%s' changes that",
-		    inst->name, *have ? "made from " : "not cloned", have, from,
-		    inst->name);
-}
-
-static int up_dataset(const struct invocation *inv, struct instance *inst,
-		      struct client *client, bool *made)
-{
-	json_t *item;
-	int code = life_dataset(client, inst->name, &item);
-
-	if (code == CTL_OK && item)
-		code = up_check_from(inv, inst, item);
-	else if (code == CTL_OK)
-		code = up_clone(inv, inst, client, made);
-	json_decref(item);
-	return code;
-}
-
 static int up_quota(const struct invocation *inv, struct instance *inst,
 		    struct client *client)
 {
@@ -246,7 +171,8 @@ static int up_quota(const struct invocation *inv, struct instance *inst,
 static void up_undo(struct instance *inst, struct client *client)
 {
 	workers_stop_of(inst->name);
-	life_destroy(client, inst->name);
+	life_destroy(client, inst->name,
+		     out_get_int(inst->record, "dataset_id"));
 	instance_remove(inst);
 	inst->made_dir = false;
 }
@@ -271,7 +197,9 @@ static int up_run(const struct invocation *inv, struct instance *inst,
 			    "first",
 			    inst->name, have, inst->name);
 	if (code == CTL_OK)
-		code = up_dataset(inv, inst, client, &made);
+		code = instance_dataset(inv, inst, client, &made);
+	if (code != CTL_OK || inv_has(inv, "dry-run"))
+		return code;
 	if (code == CTL_OK)
 		code = up_quota(inv, inst, client);
 	if (code == CTL_OK && port && port != have)
@@ -320,6 +248,7 @@ static void up_print(const struct invocation *inv, const struct instance *inst,
 	json_decref(json);
 }
 
+/* The caller calls instance_close(), also on failure. */
 static int up_one(const struct invocation *inv, const char *name,
 		  unsigned flags, struct life_times *times,
 		  struct instance *inst)
@@ -340,48 +269,72 @@ static int up_one(const struct invocation *inv, const char *name,
 	return code;
 }
 
-/* Those that were up: after a reboot, or after what was killed. */
-static int up_all(const struct invocation *inv)
+/* One of --all. */
+static int up_again(const struct invocation *inv, const char *name,
+		    json_t **item)
 {
-	json_t *names = instance_names(), *name, *items = json_array();
+	struct life_times times = {0};
+	struct instance inst;
+	int code = up_one(inv, name, 0, &times, &inst);
+
+	if (code == CTL_OK)
+		*item = instance_json(&inst);
+	else
+		note("instance '%s' is not up", name);
+	if (code == CTL_OK && !inv->json)
+		out_line("%s", name);
+	instance_close(&inst);
+	return code;
+}
+
+/* Those that are to be started. */
+static int wanted_names(json_t **wanted)
+{
+	json_t *names = instance_names(), *name;
 	int worst = CTL_OK;
 	size_t i;
 
+	*wanted = json_array();
 	json_array_foreach(names, i, name)
 	{
-		struct life_times times = {0};
 		struct instance inst;
 		int code = instance_open(json_string_value(name), 0, &inst);
-		bool wanted =
-			code == CTL_OK &&
-			!strcmp(out_get_text(inst.record, "wanted"), "up");
-		int64_t expires =
-			code == CTL_OK
-				? (int64_t)out_get_int(inst.record, "expires")
-				: 0;
+		int64_t expires = (int64_t)out_get_int(inst.record, "expires");
 
-		instance_close(&inst);
-		if (code == CTL_OK &&
-		    (!wanted || (expires && expires <= time(NULL))))
-			continue;
-		if (code == CTL_OK)
-			code = up_one(inv, json_string_value(name), 0, &times,
-				      &inst);
-		if (code == CTL_OK && !inv->json)
-			out_line("%s", inst.name);
-		if (code == CTL_OK)
-			json_array_append_new(items, instance_json(&inst));
-		else
+		if (code != CTL_OK)
 			note("instance '%s' is not up",
 			     json_string_value(name));
+		else if (!strcmp(out_get_text(inst.record, "wanted"), "up") &&
+			 (!expires || expires > (int64_t)time(NULL)))
+			json_array_append(*wanted, name);
 		worst = code == CTL_OK ? worst : code;
 		instance_close(&inst);
 	}
 	json_decref(names);
-	if (inv->json && worst == CTL_OK)
-		out_json(json_pack("{s:O}", "items", items));
-	json_decref(items);
 	return worst;
+}
+
+/* Those that were up: after a reboot, or after what was killed. */
+static int up_all(const struct invocation *inv)
+{
+	json_t *names, *items = NULL, *name;
+	int unread = wanted_names(&names), code = CTL_OK;
+	size_t i;
+
+	if (!inv_has(inv, "dry-run")) {
+		code = instance_each(inv, names, up_again, &items);
+		if (inv->json && items)
+			out_json(json_pack("{s:O}", "items", items));
+	} else if (inv->json) {
+		out_json(json_pack("{s:O, s:b}", "names", names, "dry_run", 1));
+	} else {
+		json_array_foreach(names, i, name)
+			out_line("starts a server on dataset '%s'",
+				 json_string_value(name));
+	}
+	json_decref(items);
+	json_decref(names);
+	return code == CTL_OK ? unread : code;
 }
 
 static int up_all_checked(const struct invocation *inv)
@@ -412,7 +365,7 @@ int run_up(struct invocation *inv)
 	if (!name)
 		return up_all_checked(inv);
 	code = up_one(inv, name, INSTANCE_MAKE, &times, &inst);
-	if (code == CTL_OK)
+	if (code == CTL_OK && !inv_has(inv, "dry-run"))
 		up_print(inv, &inst, &times, begin);
 	instance_close(&inst);
 	return code;

@@ -8,7 +8,7 @@
 /* clang-format off */
 const struct shared_option shared_options[] = {
 	{ CMD_DESTROYS, { "dry-run", 'n', NULL, KIND_NONE,
-	  "only show what would be destroyed" } },
+	  "only show what would be destroyed or changed" } },
 	{ CMD_DESTROYS, { "yes", 'y', NULL, KIND_NONE,
 	  "do not ask; needed where nobody can be asked" } },
 	{ CMD_POOL, { "pool", 'p', "POOL", KIND_FILE,
@@ -378,7 +378,7 @@ const struct cmd cmd_table[] = {
 	/* ---- instances ---- */
 	{
 		.name = "up", .group = "dbs-instance",
-		.flags = CMD_POOL | CMD_JSON,
+		.flags = CMD_POOL | CMD_JSON | CMD_DESTROYS,
 		.operands = { { "NAME", KIND_INSTANCE, true, false } },
 		.options = {
 			{ "from", 0, "DS[@SNAP]", KIND_EITHER,
@@ -408,7 +408,8 @@ const struct cmd cmd_table[] = {
 "same for as long as there is the instance.  A clone is a server of its own:\n"
 "its replication, events and binary log are off, and all accounts but 'dbs'\n"
 "are locked.  A server that crashes is started again.  An instance that is up\n"
-"already is left as it is; settings are for its next start.\n",
+"already is left as it is; settings are for its next start.  A dataset that is\n"
+"no clone is changed in place, which is asked before.\n",
 		.run = run_up,
 	},
 	{

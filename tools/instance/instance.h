@@ -23,7 +23,8 @@
  *   control        the monitor's socket, for root
  *   server/        the server's own: mysql.sock, pid
  *
- * Record: {name, pool, dataset_from|null, dataset_id, made, port, bind,
+ * Record: {name, pool, dataset_from|null, dataset_id, made, making?: {from,
+ * since} (the clone has been begun, and nobody knows its id yet), port, bind,
  * options: [...], server|null, user, account, ttl_s, expires|0, idle_s,
  * memory, server_id, datadir, identity, undo|null,
  * wanted: "up"|"down", lease: {until, reason}}
