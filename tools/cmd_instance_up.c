@@ -204,6 +204,8 @@ static int up_run(const struct invocation *inv, struct instance *inst,
 		code = up_quota(inv, inst, client);
 	if (code == CTL_OK && port && port != have)
 		code = instance_choose_port(inst, port);
+	else if (code == CTL_OK && port)
+		json_object_del(inst->record, "port_new");
 	/* its time begins when it is up, which may take a while */
 	if (code == CTL_OK)
 		up_set_ttl(inst->record, ttl,

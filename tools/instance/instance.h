@@ -24,7 +24,8 @@
  *   server/        the server's own: mysql.sock, pid
  *
  * Record: {name, pool, dataset_from|null, dataset_id, made, making?: {from,
- * since} (the clone has been begun, and nobody knows its id yet), port, bind,
+ * since} (the clone has been begun, and nobody knows its id yet), port,
+ * port_new? (it was chosen here, and no server has listened on it yet), bind,
  * options: [...], server|null, user, account, ttl_s, expires|0, idle_s,
  * memory, server_id, datadir, identity, undo|null,
  * wanted: "up"|"down", lease: {until, reason}}
@@ -100,7 +101,7 @@ int instance_remove(struct instance *inst);
 
 /**
  * Give it a port: @wanted, or, if that is 0, one that nobody uses, the same
- * for the same name where that is possible.
+ * for the same name where that is possible; and save the record.
  * Errors: CTL_CONFLICT another instance has it, or somebody listens on it
  */
 int instance_choose_port(struct instance *inst, unsigned wanted);

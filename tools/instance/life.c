@@ -66,6 +66,8 @@ int life_stop(struct instance *inst, bool kills, bool keep_monitor)
 
 /* ---- start ------------------------------------------------------------------------ */
 
+#define PORT_TRIES 5 /* others that are tried where one was lost */
+
 /* What a start works with. */
 struct start {
 	struct datadir dir;
@@ -198,19 +200,29 @@ static void start_limits(struct instance *inst)
 	json_object_set_new(inst->record, "cgroup", json_string(procs));
 }
 
-static int start_prepare(struct instance *inst, struct start *start)
+/* Nobody knows yet of one that no server has listened on. */
+static int start_port(struct instance *inst)
 {
 	unsigned port = (unsigned)out_get_int(inst->record, "port");
+
+	if (!port)
+		return instance_choose_port(inst, 0);
+	if (!instance_port_used(out_get_text(inst->record, "bind"), port))
+		return CTL_OK;
+	if (out_get_bool(inst->record, "port_new"))
+		return instance_choose_port(inst, 0);
+	return fail(CTL_CONFLICT,
+		    "port %u, which is that of instance '%s', is in use by "
+		    "something else",
+		    port, inst->name);
+}
+
+static int start_prepare(struct instance *inst, struct start *start)
+{
 	int code = instance_make_dirs(inst, start->dir.uid, start->dir.gid);
 
-	if (code == CTL_OK && !port)
-		code = instance_choose_port(inst, 0);
-	else if (code == CTL_OK &&
-		 instance_port_used(out_get_text(inst->record, "bind"), port))
-		code = fail(CTL_CONFLICT,
-			    "port %u, which is that of instance '%s', is in "
-			    "use by something else",
-			    port, inst->name);
+	if (code == CTL_OK)
+		code = start_port(inst);
 	if (code == CTL_OK)
 		code = identity_choose(inst);
 	start->init =
@@ -229,10 +241,11 @@ static int start_prepare(struct instance *inst, struct start *start)
 /* The identity is made: what made it must not be there at the next start. */
 static int start_finish(struct instance *inst, const struct start *start)
 {
+	bool was_new = !json_object_del(inst->record, "port_new");
 	int code;
 
 	if (!start->init)
-		return CTL_OK;
+		return was_new ? instance_save(inst) : CTL_OK;
 	json_object_set_new(inst->record, "identity", json_string(start->key));
 	code = start_options(inst, start, false);
 	if (code == CTL_OK)
@@ -284,19 +297,43 @@ static int fail_start(struct instance *inst, off_t log_size)
 	return code;
 }
 
-static int start_server(struct instance *inst, const struct start *start,
-			struct life_times *times)
+/*
+ * Another took the port between our choice and the server's bind.  Its monitor
+ * is not to try that again.
+ */
+static int other_port(struct instance *inst, const struct start *start)
 {
+	unsigned lost = (unsigned)out_get_int(inst->record, "port");
+	int code =
+		monitor_call(inst, "stop", json_pack("{s:b}", "kill", 1), NULL);
+
+	if (code == CTL_OK)
+		code = instance_choose_port(inst, 0);
+	if (code == CTL_OK)
+		code = start_options(inst, start, start->init);
+	if (code == CTL_OK)
+		code = instance_save(inst);
+	if (code == CTL_OK)
+		note("port %u was taken by something else meanwhile; instance "
+		     "'%s' gets %u",
+		     lost, inst->name,
+		     (unsigned)out_get_int(inst->record, "port"));
+	return code;
+}
+
+/* @lost_port: in, can it be another; out, it must */
+static int try_server(struct instance *inst, const struct start *start,
+		      struct life_times *times, bool *lost_port)
+{
+	bool ended = false, may_lose = *lost_port;
 	char path[PATH_MAX];
 	off_t log_size = 0;
 	json_t *state = NULL;
 	struct stat st;
-	bool ended = false;
 	pid_t pid;
-	int code = monitor_ensure(inst);
+	int code;
 
-	if (code != CTL_OK)
-		return code;
+	*lost_port = false;
 	if (!stat(instance_log(inst, path), &st))
 		log_size = st.st_size;
 	code = monitor_call(inst, "start", NULL, &state);
@@ -310,8 +347,27 @@ static int start_server(struct instance *inst, const struct start *start,
 			    "mount dead",
 			    start->dir.path);
 	code = wait_query(inst, pid, times, &ended);
-	if (code != CTL_OK && ended)
-		code = fail_start(inst, log_size);
+	if (code == CTL_OK || !ended)
+		return code;
+	*lost_port = may_lose &&
+		     server_lost_port(instance_log(inst, path), log_size);
+	return *lost_port ? code : fail_start(inst, log_size);
+}
+
+static int start_server(struct instance *inst, const struct start *start,
+			struct life_times *times)
+{
+	int code = monitor_ensure(inst);
+
+	for (int tries = 0; code == CTL_OK; tries++) {
+		bool lost = tries < PORT_TRIES &&
+			    out_get_bool(inst->record, "port_new");
+
+		code = try_server(inst, start, times, &lost);
+		if (!lost)
+			break;
+		code = other_port(inst, start);
+	}
 	return code;
 }
 
