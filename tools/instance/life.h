@@ -71,7 +71,8 @@ struct life_restore {
 };
 /**
  * Put its dataset into the state of a snapshot.  Where that fails the server
- * is started on what it had.
+ * is started on what it had.  Without @force it is refused, and nothing is
+ * stopped, while others than its server and workers write files in it.
  */
 int life_restore(struct instance *inst, struct client *client,
 		 struct life_restore *restore);

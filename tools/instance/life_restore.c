@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* life_restore.c - puts an instance into another state */
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/cmd.h"
 #include "tools/config.h"
+#include "tools/host.h"
 #include "tools/instance/life.h"
 #include "tools/instance/life_internal.h"
 #include "tools/out.h"
@@ -75,6 +78,44 @@ static int restore_call(struct instance *inst, struct client *client,
 			   &restore->result);
 }
 
+/* Those who are stopped anyway, and ourselves. */
+static bool is_stopped(void *arg, pid_t pid)
+{
+	const struct instance *inst = arg;
+
+	return pid == getpid() || pid == instance_server(inst) ||
+	       workers_have(inst->name, pid);
+}
+
+/*
+ * The store refuses to restore while files are open for writing; found only
+ * then, the server has been stopped for nothing.  What the server has open is
+ * compared first: to look at all processes takes time.
+ */
+static int check_writers(struct instance *inst, struct client *client)
+{
+	pid_t server = instance_server(inst);
+	const char *path;
+	char *who = NULL;
+	json_t *item;
+	int code = life_dataset(client, inst->name, &item);
+
+	if (code != CTL_OK)
+		return code;
+	path = out_get_text(item, "path");
+	if (*path && out_get_int(item, "open_files_write") >
+			     (server ? host_nr_writes(server, path) : 0))
+		who = host_writers_text(path, is_stopped, inst);
+	if (who)
+		code = fail(CTL_CONFLICT,
+			    "cannot restore '%s': %s has files of it open for "
+			    "writing; end that, or use --force",
+			    inst->name, who);
+	free(who);
+	json_decref(item);
+	return code;
+}
+
 int life_restore(struct instance *inst, struct client *client,
 		 struct life_restore *restore)
 {
@@ -87,6 +128,8 @@ int life_restore(struct instance *inst, struct client *client,
 		return code;
 	config_release(&config);
 	code = instance_check_room(inst);
+	if (code == CTL_OK && !restore->force)
+		code = check_writers(inst, client);
 	if (code != CTL_OK)
 		return code;
 	restore->ran = instance_server(inst) != 0;

@@ -75,6 +75,16 @@ static size_t leads_of(const struct worker *w, pid_t *leads)
 	return nr;
 }
 
+static bool has_process(const struct worker *w, pid_t pid)
+{
+	pid_t leads[CONFIG_PROCESSES_MAX];
+	const struct procs procs = {.mark = w->files.dir,
+				    .leads = leads,
+				    .nr_leads = leads_of(w, leads)};
+
+	return procs_have(&procs, pid);
+}
+
 /* What a monitor that was killed has left. */
 static bool end_leftovers(const struct worker *w)
 {
@@ -279,6 +289,26 @@ static int stop_one(struct worker *w)
 int workers_stop_of(const char *instance)
 {
 	return each_of(instance, stop_one);
+}
+
+bool workers_have(const char *instance, pid_t pid)
+{
+	json_t *names = worker_names(), *name;
+	bool found = false;
+	size_t i;
+
+	json_array_foreach(names, i, name)
+	{
+		struct worker w;
+		int code = worker_open(json_string_value(name), false, &w);
+
+		found = found || (code == CTL_OK &&
+				  !strcmp(worker_instance(&w), instance) &&
+				  has_process(&w, pid));
+		worker_close(&w);
+	}
+	json_decref(names);
+	return found;
 }
 
 static int remove_one(struct worker *w)
