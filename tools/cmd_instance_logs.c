@@ -84,22 +84,51 @@ static int logs_path(const struct invocation *inv, char path[PATH_MAX])
 	return code;
 }
 
-int run_logs(struct invocation *inv)
+/* The rest of @f, which may be NULL: nothing was said yet. */
+static void logs_json(FILE *f, const char *name, const char *path)
+{
+	json_t *lines = json_array();
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t len;
+
+	while (f && (len = getline(&line, &cap, f)) > 0) {
+		if (line[len - 1] == '\n')
+			line[len - 1] = '\0';
+		json_array_append_new(lines, out_text(line));
+	}
+	free(line);
+	out_json(json_pack("{s:s, s:s, s:o}", "name", name, "path", path,
+			   "lines", lines));
+}
+
+static int logs_lines(const struct invocation *inv, unsigned long *lines)
 {
 	const char *text = inv_value(inv, "lines");
-	unsigned long lines = 0;
-	char path[PATH_MAX], *end;
-	FILE *f = NULL;
-	int code;
+	char *end;
 
-	if (text) {
-		lines = strtoul(text, &end, 10);
-		if (*end || text[0] < '1' || text[0] > '9')
-			return fail_usage(inv->cmd,
-					  "'%s' is not a number of lines",
-					  text);
-	}
-	code = logs_path(inv, path);
+	*lines = 0;
+	if (inv->json && inv_has(inv, "follow"))
+		return fail_usage(inv->cmd, "--follow has no end, and so no "
+					    "--json");
+	if (!text)
+		return CTL_OK;
+	*lines = strtoul(text, &end, 10);
+	if (*end || text[0] < '1' || text[0] > '9')
+		return fail_usage(inv->cmd, "'%s' is not a number of lines",
+				  text);
+	return CTL_OK;
+}
+
+int run_logs(struct invocation *inv)
+{
+	unsigned long lines;
+	char path[PATH_MAX];
+	FILE *f = NULL;
+	int code = logs_lines(inv, &lines);
+
+	if (code == CTL_OK)
+		code = logs_path(inv, path);
 	if (code == CTL_OK) {
 		f = fopen(path, "re");
 		if (!f && errno != ENOENT)
@@ -107,13 +136,17 @@ int run_logs(struct invocation *inv)
 						    : CTL_FAILED,
 				    "'%s': %m", path);
 	}
-	if (!f)
+	if (code != CTL_OK)
 		return code;
-	if (lines)
+	if (f && lines)
 		fseeko(f, logs_tail(f, lines), SEEK_SET);
-	logs_copy(f);
-	if (inv_has(inv, "follow"))
+	if (inv->json)
+		logs_json(f, inv_operand(inv, 0), path);
+	else if (f)
+		logs_copy(f);
+	if (f && inv_has(inv, "follow"))
 		logs_follow(f);
-	fclose(f);
+	if (f)
+		fclose(f);
 	return CTL_OK;
 }

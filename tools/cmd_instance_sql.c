@@ -12,6 +12,7 @@
 
 #include "store/store.h"
 #include "tools/cmd_instance.h"
+#include "tools/instance/sql.h"
 #include "tools/out.h"
 
 /* All of -e as one text; the caller frees.  NULL: there is none. */
@@ -59,6 +60,34 @@ static int sql_exec(const struct invocation *inv, bool mariadb,
 		    clients[0]);
 }
 
+/* Without the client, whose output is for people. */
+static int sql_print_json(const struct invocation *inv,
+			  const struct instance *inst)
+{
+	const char *database = inv_operand(inv, 1);
+	char *statements = sql_statements(inv);
+	json_t *results = NULL;
+	struct sql *sql = NULL;
+	int code = CTL_OK;
+
+	if (!statements)
+		return fail_usage(inv->cmd, "sql: --json needs -e");
+	if (inv_operand(inv, 2) || (database && *database == '-'))
+		code = fail_usage(inv->cmd, "sql: --json does not run the "
+					    "client, and takes nothing for it "
+					    "but a database");
+	if (code == CTL_OK)
+		code = sql_open(inst, &sql);
+	if (code == CTL_OK)
+		code = sql_results(sql, database, statements, &results);
+	sql_close(sql);
+	free(statements);
+	if (code == CTL_OK)
+		out_json(json_pack("{s:s, s:o}", "name", inst->name, "results",
+				   results));
+	return code;
+}
+
 int run_sql(struct invocation *inv)
 {
 	struct instance inst;
@@ -70,6 +99,11 @@ int run_sql(struct invocation *inv)
 		code = fail(CTL_UNREACHABLE,
 			    "instance '%s' does not run; 'dbs up %s' starts it",
 			    inst.name, inst.name);
+	if (code == CTL_OK && inv->json) {
+		code = sql_print_json(inv, &inst);
+		instance_close(&inst);
+		return code;
+	}
 	if (code == CTL_OK &&
 	    access(instance_file(&inst, "client.cnf", options), R_OK))
 		code = fail(errno == EACCES ? CTL_NOT_PERMITTED : CTL_FAILED,

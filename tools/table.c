@@ -437,7 +437,7 @@ const struct cmd cmd_table[] = {
 	},
 	{
 		.name = "logs", .group = "dbs-instance",
-		.flags = CMD_READS,
+		.flags = CMD_JSON | CMD_READS,
 		.operands = { { "NAME|worker/NAME", KIND_LOG, false, false } },
 		.options = {
 			{ "stderr", 0, NULL, KIND_NONE,
@@ -452,7 +452,7 @@ const struct cmd cmd_table[] = {
 	},
 	{
 		.name = "sql", .group = "dbs-instance",
-		.flags = CMD_READS,
+		.flags = CMD_JSON | CMD_READS,
 		.operands = { { "NAME", KIND_INSTANCE, false, false },
 			      { "ARGUMENT", KIND_NONE, true, true } },
 		.options = {
@@ -461,7 +461,8 @@ const struct cmd cmd_table[] = {
 		},
 		.help = "run the mariadb or mysql client on an instance",
 		.text =
-"Arguments go to the client: a database's name, or after '--' its options.\n",
+"Arguments go to the client: a database's name, or after '--' its options.\n"
+"--json runs what -e says without the client, and prints all its rows at once.\n",
 		.run = run_sql,
 	},
 	{
