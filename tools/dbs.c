@@ -269,21 +269,24 @@ static void log_to_stderr(enum log_level level, const char *text)
 static int make_state_dir_absolute(void)
 {
 	const char *dir = getenv("DBS_STATE_DIR");
-	char *here, *path = NULL;
-	int err = 0;
+	char *here = NULL, *path;
+	int code = CTL_OK;
 
 	if (!dir || !*dir || *dir == '/')
 		return CTL_OK;
-	here = getcwd(NULL, 0);
-	if (!here || asprintf(&path, "%s/%s", here, dir) < 0 ||
-	    setenv("DBS_STATE_DIR", path, 1))
-		err = fail(CTL_CONFIG,
-			   "$DBS_STATE_DIR is '%s', which cannot be made "
-			   "absolute: %m",
-			   dir);
+	path = realpath(dir, NULL);
+	if (!path)
+		here = getcwd(NULL, 0);
+	if (here && asprintf(&path, "%s/%s", here, dir) < 0)
+		path = NULL;
+	if (!path || setenv("DBS_STATE_DIR", path, 1))
+		code = fail(CTL_CONFIG,
+			    "$DBS_STATE_DIR is '%s', which cannot be made "
+			    "absolute: %m",
+			    dir);
 	free(path);
 	free(here);
-	return err;
+	return code;
 }
 
 int main(int argc, char **argv)

@@ -32,6 +32,8 @@ stop_all()
 	done
 	[ -z "${LISTENER:-}" ] || kill "$LISTENER" 2>/dev/null
 	[ -z "${LOCKER:-}" ] || kill "$LOCKER" 2>/dev/null
+	[ ! -s "$HOST_TMP/thief.d/pid" ] ||
+		kill "$(cat "$HOST_TMP/thief.d/pid")" 2>/dev/null
 	return 0
 }
 
@@ -122,6 +124,9 @@ up_prints()
 {
 	local out
 
+	"$DBS" up a --from prod --dry-run |
+		grep -x "clones 'prod@clean' to dataset 'a' and starts a server on it"
+	leaves_nothing a
 	out=$("$DBS" up a --from prod@clean)
 	printf '%s\n' "$out"
 	grep -qx 'host      127.0.0.1' <<<"$out"
@@ -347,6 +352,195 @@ time.sleep(60)' "$DBS_STATE_DIR/instances/a/lock" >"$HOST_TMP/locked" &
 	"$DBS" up a
 }
 
+# Found before the server is stopped, which would be for nothing.
+foreign_writer()
+{
+	local pid
+
+	pid=$(server_pid a)
+	/usr/bin/python3 -c '
+import sys, time
+f = open(sys.argv[1], "a")
+print("open", flush=True)
+time.sleep(60)' "$MNT/a/foreign" >"$HOST_TMP/foreign" &
+	LOCKER=$!
+	until grep -q open "$HOST_TMP/foreign"; do sleep 0.05; done
+	fails 4 "'a': python3[^ ]* \(pid $LOCKER\) has files of it open" \
+		"$DBS" restore a --yes
+	[ "$(server_pid a)" = "$pid" ]
+	"$DBS" restore a --yes --force
+	[ "$(server_pid a)" != "$pid" ]
+	kill "$LOCKER"
+	wait "$LOCKER" 2>/dev/null || true
+	LOCKER=""
+	# who only reads is in nobody's way
+	tail -c 1 -f "$MNT/a/ibdata1" >/dev/null &
+	LOCKER=$!
+	"$DBS" restore a --yes
+	kill "$LOCKER"
+	wait "$LOCKER" 2>/dev/null || true
+	LOCKER=""
+	[ ! -e "$MNT/a/foreign" ]
+}
+
+# What prints has --json: a log's lines, and rows without the client.
+printed_as_json()
+{
+	local out
+
+	"$DBS" logs a --json -n 3 | jq -e '.name == "a" and
+		(.lines | length) == 3 and (.path | endswith("/server.log"))'
+	fails 64 "has no end" "$DBS" logs a --json -f
+	out=$("$DBS" sql a --json shop -e 'SELECT 1 AS n, NULL, 1.50, 2e0,
+			18446744073709551615, UNHEX("ff00"), "a\"b"' \
+		-e 'CREATE TEMPORARY TABLE bits (b BIT(10))' \
+		-e 'INSERT INTO bits VALUES (5), (6)' -e 'SELECT b FROM bits' \
+		-e 'SELECT id FROM item WHERE id > 998 ORDER BY id')
+	printf '%s\n' "$out"
+	jq -e '.results == [{columns: ["n", "NULL", "1.50", "2e0",
+			"18446744073709551615", "UNHEX(\"ff00\")", "a\"b"],
+		rows: [[1, null, "1.50", 2.0, "18446744073709551615",
+			"0xff00", "a\"b"]]}, {affected: 0}, {affected: 2},
+		{columns: ["b"], rows: [["0x0005"], ["0x0006"]]},
+		{columns: ["id"], rows: [[999], [1000]]}]' <<<"$out"
+	fails 2 "statement 2: .*doesn't exist" "$DBS" sql a --json \
+		-e 'SELECT 1' -e 'SELECT * FROM shop.none'
+	[ -z "$("$DBS" sql a --json -e 'SELECT 1' -e 'SELECT' 2>/dev/null)" ]
+	fails 64 "needs -e" "$DBS" sql a --json
+}
+
+# A state directory that is not absolute is meant from here.
+relative_state_dir()
+{
+	(
+		cd "$HOST_TMP"
+		[ "$(DBS_STATE_DIR=state "$DBS" ps -q)" = "$("$DBS" ps -q)" ]
+		DBS_STATE_DIR=state "$DBS" sql a -e 'SELECT 1'
+		cd state
+		[ "$(DBS_STATE_DIR=../state "$DBS" ps -q)" = $'a\nb' ]
+	)
+}
+
+# A server whose port is taken by another between our look and its bind.
+thief()
+{
+	mkdir "$HOST_TMP/thief.d"
+	chown "$(host_mariadb_user)" "$HOST_TMP/thief.d"
+	cat >"$HOST_TMP/thief" <<-END
+	#!/bin/bash
+	case " \$* " in
+	*" --version "*) exec mariadbd --no-defaults --version ;;
+	esac
+	cd '$HOST_TMP/thief.d'
+	if [ ! -e pid ]; then
+		for option; do
+			case \$option in --port=*) port=\${option#*=} ;; esac
+		done
+		/usr/bin/python3 -c '
+	import os, socket, sys, time
+	s = socket.socket()
+	s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+	s.bind(("127.0.0.1", int(sys.argv[1])))
+	s.listen(1)
+	open("port", "w").write(sys.argv[1])
+	open("pid.new", "w").write(str(os.getpid()))
+	os.rename("pid.new", "pid")
+	time.sleep(300)' "\$port" </dev/null &
+		until [ -s pid ]; do sleep 0.05; done
+	fi
+	exec mariadbd --no-defaults "\$@"
+	END
+	chmod 755 "$HOST_TMP/thief"
+}
+thief_ends()
+{
+	kill "$(cat "$HOST_TMP/thief.d/pid")"
+	rm "$HOST_TMP/thief.d/pid"
+}
+port_lost()
+{
+	local port lost
+
+	thief
+	port=$("$DBS" up p --from prod@clean --server "$HOST_TMP/thief" --json |
+		jq .port)
+	lost=$(cat "$HOST_TMP/thief.d/port")
+	"$DBS" logs p | grep 'Bind on TCP/IP port'
+	[ "$port" != "$lost" ]
+	[ "$(ps_of p port)" = "$port" ]
+	says p 'SELECT @@port' "$port"
+	thief_ends
+	# one that a server has had is the instance's, and stays
+	"$DBS" down p
+	fails 2 "Bind on TCP/IP port" "$DBS" up p
+	thief_ends
+	: >"$HOST_TMP/thief.d/pid"
+	"$DBS" up p
+	[ "$(ps_of p port)" = "$port" ]
+	"$DBS" down p --rm --yes
+	# and so is one that was asked for
+	rm "$HOST_TMP/thief.d/pid"
+	fails 2 "Bind on TCP/IP port" "$DBS" up p --from prod@clean \
+		--server "$HOST_TMP/thief" --port "$lost"
+	[ "$(cat "$HOST_TMP/thief.d/port")" = "$lost" ]
+	thief_ends
+	leaves_nothing p
+}
+
+# Whenever 'up' is killed, 'down --rm' leaves nothing of what it made.
+killed_up()
+{
+	local delay pid
+
+	for delay in 0.01 0.02 0.03 0.04 0.06 0.1 0.2 0.4 0.8; do
+		"$DBS" up k --from prod@clean &
+		pid=$!
+		sleep "$delay"
+		kill -KILL "$pid" 2>/dev/null || true
+		wait "$pid" || true
+		"$DBS" ps
+		[ ! -e "$DBS_STATE_DIR/instances/k/instance.json" ] ||
+			until_true "$DBS" down k --rm --yes
+		# before the record there is the folder, with its lock
+		rm -rf "$DBS_STATE_DIR/instances/k"
+		leaves_nothing k
+	done
+	if ! command -v strace >/dev/null; then
+		echo "no strace: not killed between the clone and its record"
+		return 0
+	fi
+	killed_after_clone
+	"$DBS" up k --from prod@clean
+	says k 'SELECT COUNT(*) FROM shop.item' 1000
+	"$DBS" down k --rm --yes
+	leaves_nothing k
+	killed_after_clone
+	"$DBS" down k --rm --yes
+	leaves_nothing k
+	# another's, made after it was said what would be made
+	killed_after_clone
+	"$DBS" rm --yes k
+	"$DBS" clone prod@clean k2
+	"$DBS" snapshot k2@s
+	"$DBS" clone k2@s k
+	fails 4 "not the one that 'dbs up' made" "$DBS" down k --rm --yes
+	"$DBS" up k
+	fails 4 "was not made by 'dbs up'" "$DBS" down k --rm --yes
+	"$DBS" down k
+	"$DBS" rm --yes -r k k2
+	rm -r "$DBS_STATE_DIR/instances/k"
+}
+killed_after_clone() # the record is written for the second time then
+{
+	strace -qq -o "$HOST_TMP/strace" -e trace=rename \
+		-e inject=rename:signal=KILL:when=2 \
+		"$DBS" up k --from prod@clean || true
+	cat "$DBS_STATE_DIR/instances/k/instance.json"
+	jq -e '.made and .making and (.dataset_id | not)' \
+		"$DBS_STATE_DIR/instances/k/instance.json"
+	[ "$("$DBS" list -q k)" = k ]
+}
+
 # leaves_nothing NAME: neither dataset, folder nor process
 leaves_nothing()
 {
@@ -362,7 +556,8 @@ bad_ups()
 
 	fails 3 "no dataset 'x'; --from" "$DBS" up x
 	leaves_nothing x
-	fails 3 "no snapshot 'none'" "$DBS" up x --from prod@none
+	fails 3 "no snapshot 'prod@none'" "$DBS" up x --from prod@none
+	leaves_nothing x
 	fails 3 "server '/no/such" "$DBS" up x --from prod@clean \
 		--server /no/such/mysqld
 	leaves_nothing x
@@ -602,13 +797,23 @@ in_folder()
 	"$DBS" create nested
 	mkdir "$MNT/nested/data"
 	mariadb_init "$MNT/nested/data"
-	"$DBS" up nested
+	fails 64 "changes dataset 'nested', which is no clone.*give --yes" \
+		"$DBS" up nested </dev/null
+	leaves_no_record nested
+	"$DBS" up nested --dry-run | grep 'locks every account'
+	leaves_no_record nested
+	[ "$("$DBS" up nested --dry-run --json | jq .dry_run)" = true ]
+	"$DBS" up nested --yes
 	says nested 'SELECT @@datadir' "$MNT/nested/data/"
 	fails 4 "was not made by 'dbs up'" "$DBS" down nested --rm --yes
 	"$DBS" down nested
 	[ "$(ps_of nested state)" = stopped ]
 	says_not_running nested
+	# it is the instance's by now
+	"$DBS" up nested </dev/null
+	"$DBS" down nested
 }
+leaves_no_record() { [ ! -e "$DBS_STATE_DIR/instances/$1" ]; }
 says_not_running() { fails 69 "does not run" "$DBS" sql "$1" -e 'SELECT 1'; }
 
 stopped_by_sql()
@@ -623,7 +828,17 @@ downs()
 {
 	"$DBS" down --all
 	[ "$(ps_of a state)" = stopped ]
-	"$DBS" up --all
+	[ "$("$DBS" up --all --dry-run --json | jq -c .names)" = '["a","b"]' ]
+	[ "$(ps_of a state)" = stopped ]
+	# one that cannot be started is in nobody's way
+	mv "$DBS_STATE_DIR/instances/a/instance.json" "$HOST_TMP/a.json"
+	jq '.server = "/no/such"' "$HOST_TMP/a.json" \
+		>"$DBS_STATE_DIR/instances/a/instance.json"
+	fails 3 "instance 'a' is not up" "$DBS" up --all
+	[ "$(ps_of b state)" = running ]
+	mv "$HOST_TMP/a.json" "$DBS_STATE_DIR/instances/a/instance.json"
+	"$DBS" down --all
+	[ "$("$DBS" up --all | sort | tr '\n' ' ')" = "a b " ]
 	[ "$(ps_of a state)" = running ]
 	[ "$(ps_of a port)" = "$PORT_A" ]
 	[ "$(ps_of nested state)" = stopped ]
@@ -665,6 +880,12 @@ main()
 	claim "refresh" refreshed
 	claim "a lease protects" held
 	claim "two commands at once: the second is refused" locked
+	claim "restore: who writes in it is said, and nothing is stopped" \
+		foreign_writer
+	claim "logs and sql as JSON" printed_as_json
+	claim "a state directory that is not absolute" relative_state_dir
+	claim "a port that another takes meanwhile" port_lost
+	claim "kill -9 of up" killed_up
 	claim "what cannot be started says why and leaves nothing" bad_ups
 	claim "what always crashes is given up, and restored" crash_loop
 	claim "its time is over" time_is_over

@@ -218,7 +218,8 @@ int sql_results(struct sql *sql, const char *database, const char *statements,
 		return fail(CTL_FAILED, "instance '%s': %s", sql->name,
 			    mysql_error(sql->mysql));
 	*results = json_array();
-	more = mysql_real_query(sql->mysql, statements, strlen(statements));
+	more = mysql_real_query(sql->mysql, statements, strlen(statements)) !=
+	       0;
 	/* -1: that was all */
 	while (!more)
 		more = take_result(sql, *results)
