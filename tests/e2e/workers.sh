@@ -319,6 +319,23 @@ given_up()
 	config
 }
 
+# It is stopped anyway, so it is not in a restore's way.
+writes_in_dataset()
+{
+	local pid
+
+	config '  inside:' '    instance: shop' "    command: [/bin/bash, -c,
+      'exec 5>>$MNT/shop/by-worker; while :; do sleep 0.1; done']" \
+		"    user: $(host_mariadb_user)" '    directory: /'
+	"$DBS" workers start inside
+	until_true [ -e "$MNT/shop/by-worker" ]
+	pid=$(pid_of inside 1)
+	"$DBS" restore shop --yes
+	until_true other_pid inside 1 "$pid"
+	"$DBS" workers stop inside
+	config
+}
+
 # A client shuts the server down: its workers end with it.
 instance_ends()
 {
@@ -385,6 +402,7 @@ main()
 	claim "kill -9 of the monitor, and of everything" killed_monitor
 	claim "kill -9 of the server: they wait and work on" server_killed
 	claim "what always fails is given up, what may end ends" given_up
+	claim "one that writes in the dataset" writes_in_dataset
 	claim "they end with their instance" instance_ends
 	claim "their output is rotated" rotated
 	claim "down: nothing is left" gone
