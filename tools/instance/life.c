@@ -383,6 +383,8 @@ static int start_instance(struct instance *inst, struct client *client,
 		code = monitor_ensure(inst);
 		if (code == CTL_OK)
 			code = wait_query(inst, running, times, &ended);
+		if (code == CTL_OK)
+			json_object_del(inst->record, "port_new");
 		if (code == CTL_OK || !ended)
 			return code;
 	}
