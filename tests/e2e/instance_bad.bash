@@ -110,12 +110,9 @@ time.sleep(60)' "$MNT/a/foreign" >"$HOST_TMP/foreign" &
 	wait "$LOCKER" 2>/dev/null || true
 	LOCKER=""
 	# who only reads is in nobody's way
-	tail -c 1 -f "$MNT/a/ibdata1" >/dev/null &
-	LOCKER=$!
+	exec 7<"$MNT/a/ibdata1"
 	"$DBS" restore a --yes
-	kill "$LOCKER"
-	wait "$LOCKER" 2>/dev/null || true
-	LOCKER=""
+	exec 7<&-
 	[ ! -e "$MNT/a/foreign" ]
 }
 
