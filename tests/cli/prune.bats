@@ -66,7 +66,8 @@ teardown() { teardown_dir; }
 	"$DBS" snapshot prod@a
 	echo y >&8
 	exec 8>&-
-	run wait $!
+	status=0
+	wait $! || status=$?
 	[ "$status" -eq 4 ]
 	grep "cannot remove 'prod@a': the one that was meant is gone" "$T/said"
 	# the others go all the same
