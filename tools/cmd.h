@@ -184,4 +184,6 @@ int run_diff(struct invocation *inv);
 int run_set(struct invocation *inv);
 int run_get(struct invocation *inv);
 
+int run_rules_check(struct invocation *inv);
+
 #endif

@@ -318,6 +318,23 @@ const struct cmd cmd_table[] = {
 		.run = run_diff,
 	},
 
+	/* ---- rules ---- */
+	{
+		.name = "rules check", .group = "dbs-rules",
+		.flags = CMD_JSON | CMD_READS,
+		.operands = { { "FILE", KIND_FILE, false, false } },
+		.options = {
+			{ "against", 'a', "DUMP", KIND_FILE,
+			  "also against the tables of a dump; '-' is stdin" },
+		},
+		.help = "check a file of rules for imports",
+		.text =
+"Says what is wrong by file and line; the exit code is 78 then.  With --against\n"
+"also which columns of the dump look personal and have no rule, with rules that\n"
+"can be pasted; if the file is strict, the exit code is 1 then.\n",
+		.run = run_rules_check,
+	},
+
 	/* ---- help ---- */
 	{
 		.name = "help", .group = "dbs",

@@ -19,7 +19,7 @@
 set -Eeuo pipefail
 
 SOURCE=$(cd "$(dirname "$0")/../.." && pwd)
-ALL="control ilog image node space superblock tree"
+ALL="control dump ilog image node space superblock tree"
 WORK=/var/tmp/dbs-fuzz
 LIMIT=-max_total_time=60
 MERGE=no
