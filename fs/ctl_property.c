@@ -224,13 +224,14 @@ int ctl_cmd_set(struct ctl_call *call)
 
 	if (ctl_open(call, name, &ds))
 		return -1;
-	if (dataset_is_snapshot(ds))
-		rc = ctl_fail(call, CTL_CONFLICT,
-			      "'%s' is a snapshot; its properties cannot be "
-			      "set",
-			      name);
-	else if (strncmp(key, USER_PREFIX, strlen(USER_PREFIX)) == 0)
+	/* what is written about a snapshot is no part of it */
+	if (strncmp(key, USER_PREFIX, strlen(USER_PREFIX)) == 0)
 		rc = user_set(call, ds, name, key, value);
+	else if (dataset_is_snapshot(ds))
+		rc = ctl_fail(call, CTL_CONFLICT,
+			      "'%s' is a snapshot; only its properties "
+			      "'user:NAME' can be set",
+			      name);
 	else
 		rc = native_set(call, ds, name, key, value);
 	dataset_put(ds);

@@ -39,6 +39,7 @@ enum cmd_kind {
 	KIND_ASSIGNMENT, /* property=value */
 	KIND_TYPE,	 /* dataset, snapshot */
 	KIND_COMMAND,
+	KIND_INSTANCE,
 };
 
 struct cmd_option {
@@ -56,7 +57,7 @@ struct cmd_operand {
 	bool repeats; /* the last only */
 };
 
-#define CMD_OPTIONS_MAX	 8
+#define CMD_OPTIONS_MAX	 10
 #define CMD_OPERANDS_MAX 4
 
 /* Flags of an entry; the first three say which shared options it takes. */
@@ -185,5 +186,16 @@ int run_set(struct invocation *inv);
 int run_get(struct invocation *inv);
 
 int run_rules_check(struct invocation *inv);
+
+int run_up(struct invocation *inv);
+int run_down(struct invocation *inv);
+int run_ps(struct invocation *inv);
+int run_logs(struct invocation *inv);
+int run_sql(struct invocation *inv);
+int run_env(struct invocation *inv);
+int run_refresh(struct invocation *inv);
+int run_hold(struct invocation *inv);
+int run_prune(struct invocation *inv);
+int run_monitor(struct invocation *inv);
 
 #endif

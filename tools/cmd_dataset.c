@@ -11,6 +11,7 @@
 
 #include "store/store.h"
 #include "tools/client.h"
+#include "tools/cmd_instance.h"
 #include "tools/out.h"
 
 /* ---- create ------------------------------------------------------------------ */
@@ -349,9 +350,14 @@ static int rm_show(const struct invocation *inv, struct client *client,
 
 static int rm_run(const struct invocation *inv, struct client *client)
 {
-	json_t *names = json_array(), *result;
-	int code;
+	json_t *names, *result;
+	int code = CTL_OK;
 
+	for (int i = 0; i < inv->nr_operands && code == CTL_OK; i++)
+		code = instance_guard(inv->operands[i]);
+	if (code != CTL_OK)
+		return code;
+	names = json_array();
 	for (int i = 0; i < inv->nr_operands; i++)
 		json_array_append_new(names, out_text(inv->operands[i]));
 	if (inv_has(inv, "dry-run") || !inv_has(inv, "yes")) {
@@ -382,11 +388,17 @@ int run_rm(struct invocation *inv)
 int run_mv(struct invocation *inv)
 {
 	json_t *result;
-	int code = client_call_once(
-		inv, NULL, "mv",
-		json_pack("{s:o, s:o}", "from", out_text(inv_operand(inv, 0)),
-			  "to", out_text(inv_operand(inv, 1))),
-		&result);
+	int code;
+
+	if (instance_exists(inv_operand(inv, 0)))
+		return fail(CTL_CONFLICT,
+			    "dataset '%s' has an instance, which has its name",
+			    inv_operand(inv, 0));
+	code = client_call_once(inv, NULL, "mv",
+				json_pack("{s:o, s:o}", "from",
+					  out_text(inv_operand(inv, 0)), "to",
+					  out_text(inv_operand(inv, 1))),
+				&result);
 
 	if (code != CTL_OK)
 		return code;

@@ -13,6 +13,8 @@
 
 #include "store/store.h"
 #include "tools/client.h"
+#include "tools/cmd_instance.h"
+#include "tools/instance/quiesce.h"
 #include "tools/out.h"
 
 /* ---- snapshot ---------------------------------------------------------------- */
@@ -29,10 +31,88 @@ static json_t *snapshot_name(const char *operand, const char *now)
 	return full;
 }
 
+/* All servers of @names held still, in the order given. */
+static int snapshot_quiesce(const json_t *names, struct quiesce **held)
+{
+	int code = CTL_OK;
+	json_t *name;
+	size_t i;
+
+	json_array_foreach(names, i, name)
+	{
+		const char *full = json_string_value(name);
+		char *ds = strndup(full, strcspn(full, "@"));
+
+		if (code == CTL_OK && ds)
+			code = quiesce_begin(ds, &held[i]);
+		free(ds);
+	}
+	return code;
+}
+
+/* Write about each snapshot what is known of its moment. */
+static int snapshot_describe(struct client *client, const json_t *items,
+			     struct quiesce *const *held)
+{
+	int code = CTL_OK;
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(items, i, item)
+	{
+		json_t *properties = quiesce_properties(held[i]), *value;
+		const char *key;
+
+		json_object_foreach(properties, key, value)
+		{
+			json_t *result;
+
+			if (code != CTL_OK)
+				break;
+			code = client_call(
+				client, "set",
+				json_pack("{s:O, s:s, s:O}", "name",
+					  json_object_get(item, "name"), "key",
+					  key, "value", value),
+				&result);
+			if (code == CTL_OK)
+				json_decref(result);
+		}
+		json_decref(properties);
+	}
+	return code;
+}
+
+/* @names: the reference is taken */
+static int snapshot_run(const struct invocation *inv, struct client *client,
+			json_t *names, json_t **result)
+{
+	bool quiesces = inv_has(inv, "quiesce");
+	size_t nr = json_array_size(names);
+	struct quiesce **held = calloc(nr, sizeof(*held));
+	int code = held ? CTL_OK : fail(CTL_FAILED, "out of memory");
+
+	*result = NULL;
+	if (code == CTL_OK && quiesces)
+		code = snapshot_quiesce(names, held);
+	if (code == CTL_OK)
+		code = client_call(client, "snapshot",
+				   json_pack("{s:O}", "names", names), result);
+	if (code == CTL_OK && quiesces)
+		code = snapshot_describe(
+			client, json_object_get(*result, "items"), held);
+	for (size_t i = 0; held && i < nr; i++)
+		quiesce_end(held[i]);
+	free(held);
+	json_decref(names);
+	return code;
+}
+
 int run_snapshot(struct invocation *inv)
 {
-	json_t *names = json_array(), *result, *item;
+	json_t *names = json_array(), *result = NULL, *item;
 	char now[OUT_TEXT_MAX];
+	struct client *client;
 	int code;
 	size_t i;
 
@@ -40,10 +120,16 @@ int run_snapshot(struct invocation *inv)
 	for (int k = 0; k < inv->nr_operands; k++)
 		json_array_append_new(names,
 				      snapshot_name(inv->operands[k], now));
-	code = client_call_once(inv, NULL, "snapshot",
-				json_pack("{s:o}", "names", names), &result);
-	if (code != CTL_OK)
+	code = client_open(inv, NULL, &client);
+	if (code != CTL_OK) {
+		json_decref(names);
 		return code;
+	}
+	code = client_close(client, snapshot_run(inv, client, names, &result));
+	if (code != CTL_OK) {
+		json_decref(result);
+		return code;
+	}
 	if (inv->json) {
 		out_json(result);
 		return CTL_OK;
@@ -179,6 +265,19 @@ int run_restore(struct invocation *inv)
 
 	if (!target)
 		return fail(CTL_FAILED, "out of memory");
+	if (instance_exists(target)) {
+		code = instance_run_restore(inv, target);
+		free(target);
+		return code;
+	}
+	if (inv_operand(inv, 1) || inv_has(inv, "undo")) {
+		code = fail(CTL_NOT_FOUND,
+			    "there is no instance '%s'; a dataset is restored "
+			    "by 'dbs restore DS@SNAP'",
+			    target);
+		free(target);
+		return code;
+	}
 	code = client_open(inv, NULL, &client);
 	if (code == CTL_OK)
 		code = client_close(client, restore_run(inv, client, target));

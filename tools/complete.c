@@ -14,6 +14,7 @@
 
 #include "tools/client.h"
 #include "tools/daemon.h"
+#include "tools/instance/instance.h"
 #include "tools/out.h"
 
 static void offer(const char *word, const char *candidate)
@@ -148,6 +149,15 @@ static void complete_mounts(const char *word)
 	json_decref(list);
 }
 
+static void complete_instances(const char *word)
+{
+	json_t *names = instance_names(), *name;
+	size_t i;
+
+	json_array_foreach(names, i, name) offer(word, json_string_value(name));
+	json_decref(names);
+}
+
 static void complete_kind(const struct cmd *cmd, enum cmd_kind kind,
 			  char *const *argv, int argc, const char *word)
 {
@@ -203,6 +213,9 @@ static void complete_kind(const struct cmd *cmd, enum cmd_kind kind,
 		break;
 	case KIND_COMMAND:
 		complete_command(argv, argc, word);
+		break;
+	case KIND_INSTANCE:
+		complete_instances(word);
 		break;
 	}
 }

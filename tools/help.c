@@ -119,7 +119,8 @@ void help_all(void)
 	}
 	puts("\n'dbs help COMMAND' says more about one; so do the man pages "
 	     "dbs(1), dbs-pool(1),\n"
-	     "dbs-mount(1), dbs-dataset(1) and dbs-snapshot(1).");
+	     "dbs-mount(1), dbs-dataset(1), dbs-snapshot(1) and "
+	     "dbs-instance(1).");
 }
 
 void help_group(const char *prefix)

@@ -268,10 +268,18 @@ const struct cmd cmd_table[] = {
 		.name = "snapshot", .group = "dbs-snapshot",
 		.flags = CMD_POOL | CMD_JSON,
 		.operands = { { "DS[@NAME]", KIND_DATASET, false, true } },
+		.options = {
+			{ "quiesce", 'q', NULL, KIND_NONE,
+			  "hold the instances' servers still for the moment" },
+		},
 		.help = "freeze datasets as they are now",
 		.text =
 "Without @NAME the snapshot is called by the time, as 2026-11-22T12:00:00Z.\n"
-"Several datasets are frozen at one moment and need one NAME.\n",
+"Several datasets are frozen at one moment and need one NAME.\n"
+"\n"
+"What is frozen of a server that runs is what a crash would leave.  With\n"
+"--quiesce nothing commits meanwhile, and GTID and position in the binary log\n"
+"are kept as properties of the snapshot (user:dbs.gtid, user:dbs.binlog).\n",
 		.run = run_snapshot,
 	},
 	{
@@ -287,7 +295,8 @@ const struct cmd cmd_table[] = {
 	{
 		.name = "restore", .group = "dbs-snapshot",
 		.flags = CMD_POOL | CMD_JSON | CMD_DESTROYS,
-		.operands = { { "DS@SNAP", KIND_SNAPSHOT, false, false } },
+		.operands = { { "DS[@SNAP]", KIND_EITHER, false, false },
+			      { "@SNAP", KIND_NONE, true, false } },
 		.options = {
 			{ "to", 0, "DATASET", KIND_DATASET,
 			  "put this dataset into SNAP's state instead of DS" },
@@ -295,11 +304,17 @@ const struct cmd cmd_table[] = {
 			  "even while files are open for writing" },
 			{ "discard", 0, NULL, KIND_NONE,
 			  "do not keep what is replaced (asks)" },
+			{ "undo", 0, NULL, KIND_NONE,
+			  "an instance: bring back what the last restore replaced" },
 		},
-		.help = "put a dataset back to a snapshot's state",
+		.help = "put a dataset or an instance back to a snapshot's state",
 		.text =
 "What is replaced is kept as the snapshot DS@before-restore-TIME, unless\n"
-"--discard is given.  Files that were open give ESTALE afterwards.\n",
+"--discard is given.  Files that were open give ESTALE afterwards.\n"
+"\n"
+"Where DS has an instance (see 'dbs up'), its server is ended and started again\n"
+"around it with the same port, socket and password, and the command asks first.\n"
+"Without a SNAP an instance goes back to what it was made from.\n",
 		.run = run_restore,
 	},
 	{
@@ -335,6 +350,169 @@ const struct cmd cmd_table[] = {
 		.run = run_rules_check,
 	},
 
+	{
+		.name = "prune", .group = "dbs-snapshot",
+		.flags = CMD_POOL | CMD_JSON | CMD_DESTROYS,
+		.operands = { { "DATASET|PATTERN", KIND_DATASET, true, true } },
+		.options = {
+			{ "keep-last", 0, "N", KIND_NONE,
+			  "keep the newest N snapshots of each dataset" },
+			{ "keep-hourly", 0, "N", KIND_NONE,
+			  "and the newest one of each of N hours" },
+			{ "keep-daily", 0, "N", KIND_NONE,
+			  "and of N days" },
+			{ "keep-weekly", 0, "N", KIND_NONE,
+			  "and of N weeks" },
+			{ "keep-monthly", 0, "N", KIND_NONE,
+			  "and of N months" },
+			{ "expired", 0, NULL, KIND_NONE,
+			  "also destroy instances whose time is over" },
+		},
+		.help = "destroy snapshots that no rule keeps",
+		.text =
+"--dry-run says why each is kept or goes.  What an instance goes back to stays,\n"
+"and for a day what a restore replaced.\n",
+		.run = run_prune,
+	},
+
+	/* ---- instances ---- */
+	{
+		.name = "up", .group = "dbs-instance",
+		.flags = CMD_POOL | CMD_JSON,
+		.operands = { { "NAME", KIND_INSTANCE, true, false } },
+		.options = {
+			{ "from", 0, "DS[@SNAP]", KIND_EITHER,
+			  "clone dataset NAME from this, if it is not there" },
+			{ "port", 0, "N", KIND_NONE,
+			  "its port from now on (default: a free one)" },
+			{ "ttl", 0, "DURATION", KIND_NONE,
+			  "stop it after 90s, 30m, 8h, 2d or 1w; or 'none'" },
+			{ "server", 0, "PATH", KIND_FILE,
+			  "the mariadbd or mysqld to run" },
+			{ "option", 'o', "NAME=VALUE", KIND_NONE,
+			  "an option of the server" },
+			{ "memory", 'm', "CLASS|SIZE", KIND_NONE,
+			  "small (512M, the default), medium (2G), large (8G)" },
+			{ "quota", 0, "SIZE", KIND_NONE,
+			  "the dataset's quota in charged bytes" },
+			{ "cpus", 0, "N", KIND_NONE,
+			  "how many CPUs it may use, where the host can limit it" },
+			{ "idle", 0, "DURATION", KIND_NONE,
+			  "stop it when nobody has used it so long; or 'none'" },
+			{ "all", 'a', NULL, KIND_NONE,
+			  "start all that were up, as after a reboot" },
+		},
+		.help = "run a server on a dataset, which is cloned if need be",
+		.text =
+"Returns when a query works, and says where to connect.  The port stays the\n"
+"same for as long as there is the instance.  A clone is a server of its own:\n"
+"its replication, events and binary log are off, and all accounts but 'dbs'\n"
+"are locked.  A server that crashes is started again.  An instance that is up\n"
+"already is left as it is; settings are for its next start.\n",
+		.run = run_up,
+	},
+	{
+		.name = "down", .group = "dbs-instance",
+		.flags = CMD_POOL | CMD_JSON | CMD_DESTROYS,
+		.operands = { { "NAME", KIND_INSTANCE, true, false } },
+		.options = {
+			{ "rm", 0, NULL, KIND_NONE,
+			  "destroy it, and the dataset that 'up' made (asks)" },
+			{ "all", 'a', NULL, KIND_NONE,
+			  "stop all; 'dbs up --all' starts them again" },
+		},
+		.help = "stop an instance's server",
+		.run = run_down,
+	},
+	{
+		.name = "ps", .group = "dbs-instance",
+		.flags = CMD_JSON | CMD_READS,
+		.options = {
+			{ "quiet", 'q', NULL, KIND_NONE,
+			  "only names, one a line" },
+		},
+		.help = "list the instances and what they do",
+		.run = run_ps,
+	},
+	{
+		.name = "logs", .group = "dbs-instance",
+		.flags = CMD_READS,
+		.operands = { { "NAME", KIND_INSTANCE, false, false } },
+		.options = {
+			{ "follow", 'f', NULL, KIND_NONE,
+			  "go on with what is added, until interrupted" },
+			{ "lines", 'n', "N", KIND_NONE,
+			  "only the last N lines" },
+		},
+		.help = "print what an instance's server and monitor said",
+		.run = run_logs,
+	},
+	{
+		.name = "sql", .group = "dbs-instance",
+		.flags = CMD_READS,
+		.operands = { { "NAME", KIND_INSTANCE, false, false },
+			      { "ARGUMENT", KIND_NONE, true, true } },
+		.options = {
+			{ "execute", 'e', "STATEMENT", KIND_NONE,
+			  "run this and end" },
+		},
+		.help = "run the mariadb or mysql client on an instance",
+		.text =
+"Arguments go to the client: a database's name, or after '--' its options.\n",
+		.run = run_sql,
+	},
+	{
+		.name = "env", .group = "dbs-instance",
+		.flags = CMD_JSON | CMD_READS,
+		.operands = { { "NAME", KIND_INSTANCE, false, false } },
+		.options = {
+			{ "format", 'F', "FORMAT", KIND_NONE,
+			  "shell (the default), dotenv, github or jenkins" },
+			{ "database", 'd', "DATABASE", KIND_NONE,
+			  "the database (default: the only one that there is)" },
+		},
+		.help = "print an instance's address and password as variables",
+		.text =
+"DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME, DB_PASSWORD and DATABASE_URL:\n"
+"\n"
+"  eval \"$(dbs env ci-4711)\"\n"
+"  dbs env ci-4711 --format dotenv >>.env\n"
+"  dbs env ci-4711 --format github >>\"$GITHUB_ENV\"\n"
+"  dbs env ci-4711 --format jenkins >env.properties\n",
+		.run = run_env,
+	},
+	{
+		.name = "refresh", .group = "dbs-instance",
+		.flags = CMD_POOL | CMD_JSON | CMD_DESTROYS,
+		.operands = { { "NAME", KIND_INSTANCE, false, false } },
+		.options = {
+			{ "force", 'f', NULL, KIND_NONE,
+			  "even while others have files open for writing" },
+			{ "discard", 0, NULL, KIND_NONE,
+			  "do not keep what is replaced" },
+		},
+		.help = "restore an instance to the newest snapshot of its origin",
+		.run = run_refresh,
+	},
+	{
+		.name = "hold", .group = "dbs-instance",
+		.flags = CMD_JSON,
+		.operands = { { "NAME", KIND_INSTANCE, false, false } },
+		.options = {
+			{ "until", 0, "TIME", KIND_NONE,
+			  "for 8h, 2d ..., or to 2026-11-30T18:00:00Z" },
+			{ "reason", 0, "TEXT", KIND_NONE,
+			  "what to tell those who are refused" },
+			{ "release", 0, NULL, KIND_NONE,
+			  "end it now" },
+		},
+		.help = "protect an instance for a time",
+		.text =
+"It is neither destroyed, restored nor refreshed, nor stopped at the end of its\n"
+"time; those commands end with exit code 4.\n",
+		.run = run_hold,
+	},
+
 	/* ---- help ---- */
 	{
 		.name = "help", .group = "dbs",
@@ -346,6 +524,12 @@ const struct cmd cmd_table[] = {
 		.name = "__table", .group = "dbs", .flags = CMD_HIDDEN,
 		.help = "print this table, for the check of the man pages",
 		.run = run_table,
+	},
+	{
+		.name = "__monitor", .group = "dbs", .flags = CMD_HIDDEN,
+		.operands = { { "NAME", KIND_NONE, true, true } },
+		.help = "watch over an instance's server",
+		.run = run_monitor,
 	},
 	{
 		.name = "__complete", .group = "dbs", .flags = CMD_HIDDEN,

@@ -13,12 +13,11 @@
 # shellcheck disable=SC2034 # read by those who source this
 HOST_PACKAGES_BUILD="gcc libc6-dev pkgconf meson ninja-build libfuse3-dev
 	fuse3 libzstd-dev libxxhash-dev libjansson-dev libsmartcols-dev
-	libssl-dev libyaml-dev libcyaml-dev"
+	libssl-dev libyaml-dev libcyaml-dev default-libmysqlclient-dev"
 # shellcheck disable=SC2034
 HOST_PACKAGES_MARIADB="mariadb-server-core mariadb-client-core"
 # shellcheck disable=SC2034
-HOST_PACKAGES_TEST="libcmocka-dev bats jq scdoc zstd
-	default-libmysqlclient-dev"
+HOST_PACKAGES_TEST="libcmocka-dev bats jq scdoc zstd"
 
 host_say() { printf '%s\n' "$*" >&2; }
 

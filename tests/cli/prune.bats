@@ -1,0 +1,70 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2154
+
+load lib
+
+setup()
+{
+	setup_pool
+	export DBS_STATE_DIR=$T/state
+	"$DBS" create prod
+}
+teardown() { teardown_dir; }
+
+@test "prune keeps the newest, says why, and asks" {
+	for s in a b c d; do
+		"$DBS" snapshot "prod@$s"
+	done
+	run "$DBS" prune prod --keep-last 2 --keep-daily 1 --dry-run
+	[ "$status" -eq 0 ]
+	[[ ${lines[1]} =~ keep.*prod@d.*last,\ daily ]]
+	[[ ${lines[2]} =~ keep.*prod@c.*last ]]
+	[[ ${lines[3]} =~ remove.*prod@b.*no\ rule ]]
+	[ "$(json '[.items[] | select(.keep)] | length' "$DBS" prune prod \
+		--keep-last 2 --dry-run)" = 2 ]
+	[ "$(json '.items | length' "$DBS" list 'prod@*')" = 4 ]
+	run "$DBS" prune prod --keep-last 2 </dev/null
+	[ "$status" -eq 64 ]
+	[[ $output == *"give --yes"* ]]
+	[ "$(json '.items | length' "$DBS" list 'prod@*')" = 4 ]
+	"$DBS" prune prod --keep-last 2 --yes
+	[ "$("$DBS" list -q 'prod@*')" = $'prod@c\nprod@d' ]
+	"$DBS" prune prod --keep-last 2 --yes
+	[ "$("$DBS" list -q 'prod@*')" = $'prod@c\nprod@d' ]
+	check_pool
+}
+
+@test "prune: each dataset by itself, and what a restore replaced stays" {
+	"$DBS" create other
+	"$DBS" snapshot prod@a
+	"$DBS" snapshot prod@b
+	"$DBS" snapshot other@a
+	"$DBS" snapshot other@b
+	"$DBS" restore prod@b
+	"$DBS" prune 'pr*' other --keep-last 1 --yes
+	[ "$("$DBS" list -q other@*)" = other@b ]
+	[ "$(json '.items | length' "$DBS" list 'prod@*')" = 2 ]
+	[ "$(json '.items | length' "$DBS" list 'prod@before-*')" = 1 ]
+}
+
+@test "prune: without a rule nothing goes" {
+	"$DBS" snapshot prod@a
+	fails 64 "say what to keep" "$DBS" prune prod --yes
+	fails 64 "say what to keep" "$DBS" prune prod --keep-last 0 --yes
+	fails 64 "'x' is not a number" "$DBS" prune prod --keep-last x --yes
+	fails 64 "give DATASETS" "$DBS" prune --yes
+	fails 3 "no dataset matches 'none'" "$DBS" prune none --keep-last 1 --yes
+	"$DBS" prune --expired --yes
+	[ "$("$DBS" list -q 'prod@*')" = prod@a ]
+}
+
+@test "user properties of a snapshot" {
+	"$DBS" snapshot prod@a
+	"$DBS" set prod@a user:source=dump.sql
+	[ "$("$DBS" get prod@a user:source)" = dump.sql ]
+	fails 4 "is a snapshot; only its properties" "$DBS" set prod@a quota=1G
+	fails 3 "" "$DBS" get prod user:source
+	"$DBS" rm --yes prod@a
+	check_pool
+}

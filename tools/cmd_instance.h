@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd_instance.h - shared by the cmd_instance*.c
+ */
+#ifndef DBS_TOOLS_CMD_INSTANCE_H
+#define DBS_TOOLS_CMD_INSTANCE_H
+
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "tools/cmd.h"
+#include "tools/instance/instance.h"
+
+/** "90s", "30m", "8h", "2d", "1w"; else a usage error of @cmd. */
+int parse_duration(const struct cmd *cmd, const char *text, int64_t *seconds);
+
+/** What --json says of an instance; the caller's. */
+json_t *instance_json(const struct instance *inst);
+
+/** dbs down --rm, without a question; what @inv says of the pool counts. */
+int instance_destroy(const struct invocation *inv, const char *name);
+
+/** Does a lease protect what @pattern names, "ci-*" or "DS@*"? */
+int instance_guard(const char *pattern);
+
+/** dbs restore where the dataset @name has an instance. */
+int instance_run_restore(struct invocation *inv, const char *name);
+
+#endif

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd_instance_use.c - dbs ps, logs, sql, env
+ */
+#include "tools/cmd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "store/store.h"
+#include "tools/client.h"
+#include "tools/cmd_instance.h"
+#include "tools/daemon.h"
+#include "tools/instance/datadir.h"
+#include "tools/instance/identity.h"
+#include "tools/out.h"
+
+/* ---- ps ------------------------------------------------------------------------ */
+
+/* Charged bytes of the datasets of a pool, by name; NULL: it is not mounted. */
+static json_t *ps_charged(const struct invocation *inv, const char *pool)
+{
+	json_t *ping = *pool ? daemon_of_pool(pool) : NULL, *charged, *result;
+	struct invocation only = *inv;
+	struct client *client;
+	json_t *item;
+	size_t i;
+
+	if (!ping)
+		return NULL;
+	json_decref(ping);
+	only.only_daemons = true;
+	if (client_open(&only, pool, &client) != CTL_OK)
+		return NULL;
+	charged = json_object();
+	if (client_call(client, "list", NULL, &result) == CTL_OK) {
+		json_array_foreach(json_object_get(result, "items"), i, item)
+			json_object_set(charged, out_get_text(item, "name"),
+					json_object_get(item, "charged"));
+		json_decref(result);
+	}
+	client_close(client, CTL_OK);
+	return charged;
+}
+
+/* What is not in the record: times from now, and what the store says. */
+static void ps_complete(const struct invocation *inv, json_t *pools,
+			json_t *json)
+{
+	const char *pool = out_get_text(json, "pool");
+	int64_t since = instance_parse_time(out_get_text(json, "since"));
+	int64_t expires = instance_parse_time(out_get_text(json, "expires"));
+	int64_t now = (int64_t)time(NULL);
+	bool runs = out_get_int(json, "server_pid") != 0;
+	json_t *charged = json_object_get(pools, pool);
+
+	if (!charged) {
+		charged = ps_charged(inv, pool);
+		if (!charged)
+			charged = json_object();
+		json_object_set_new(pools, pool, charged);
+	}
+	charged = json_object_get(charged, out_get_text(json, "name"));
+	if (charged)
+		json_object_set(json, "charged", charged);
+	else
+		json_object_set_new(json, "charged", json_null());
+	json_object_set_new(json, "uptime_ms",
+			    runs && since ? json_integer((now - since) * 1000)
+					  : json_null());
+	json_object_set_new(
+		json, "ttl_left_ms",
+		expires ? json_integer(MAX_OF(expires - now, INT64_C(0)) * 1000)
+			: json_null());
+}
+
+/* "3d 4h", "2h 5m", "1m 20s" */
+static char *ps_time(char buf[OUT_TEXT_MAX], const json_t *ms)
+{
+	int64_t s = json_integer_value(ms) / 1000;
+
+	if (!json_is_integer(ms))
+		snprintf(buf, OUT_TEXT_MAX, "-");
+	else if (s >= 86400)
+		snprintf(buf, OUT_TEXT_MAX, "%" PRId64 "d %" PRId64 "h",
+			 s / 86400, s / 3600 % 24);
+	else if (s >= 3600)
+		snprintf(buf, OUT_TEXT_MAX, "%" PRId64 "h %" PRId64 "m",
+			 s / 3600, s / 60 % 60);
+	else
+		snprintf(buf, OUT_TEXT_MAX, "%" PRId64 "m %" PRId64 "s", s / 60,
+			 s % 60);
+	return buf;
+}
+
+static void ps_row(struct out_table *table, const json_t *json)
+{
+	char port[16], server[80], up[OUT_TEXT_MAX], ttl[OUT_TEXT_MAX];
+	char restarts[24], charged[OUT_TEXT_MAX] = "-";
+	const char *from = out_get_text(json, "from");
+	const char *cells[] = {out_get_text(json, "name"),
+			       out_get_text(json, "state"),
+			       *from ? from : "-",
+			       port,
+			       server,
+			       up,
+			       restarts,
+			       ttl,
+			       charged};
+
+	snprintf(port, sizeof(port), "%" PRIu64, out_get_int(json, "port"));
+	/* "10.11.19-MariaDB-0+deb12u1" is MariaDB 10.11.19 */
+	snprintf(server, sizeof(server), "%s %.*s",
+		 out_get_text(json, "server"),
+		 (int)strcspn(out_get_text(json, "server_version"), "-"),
+		 out_get_text(json, "server_version"));
+	snprintf(restarts, sizeof(restarts), "%" PRIu64,
+		 out_get_int(json, "restarts"));
+	ps_time(up, json_object_get(json, "uptime_ms"));
+	ps_time(ttl, json_object_get(json, "ttl_left_ms"));
+	if (json_is_integer(json_object_get(json, "charged")))
+		out_size(charged, out_get_int(json, "charged"));
+	out_table_row(table, cells);
+}
+
+static void ps_print(const json_t *items)
+{
+	static const struct out_column columns[] = {{"NAME", 0},
+						    {"STATE", 0},
+						    {"FROM", 0},
+						    {"PORT", OUT_RIGHT},
+						    {"SERVER", 0},
+						    {"UPTIME", OUT_RIGHT},
+						    {"RESTARTS", OUT_RIGHT},
+						    {"TTL", OUT_RIGHT},
+						    {"CHARGED", OUT_RIGHT}};
+	struct out_table *table = out_table_new(columns, ARRAY_SIZE(columns));
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(items, i, item) ps_row(table, item);
+	out_table_print(table);
+}
+
+int run_ps(struct invocation *inv)
+{
+	json_t *names = instance_names(), *items = json_array(), *name;
+	json_t *pools = json_object();
+	int worst = CTL_OK;
+	size_t i;
+
+	json_array_foreach(names, i, name)
+	{
+		struct instance inst;
+		json_t *json;
+		int code = instance_open(json_string_value(name), 0, &inst);
+
+		if (code == CTL_OK) {
+			json = instance_json(&inst);
+			ps_complete(inv, pools, json);
+			json_array_append_new(items, json);
+		} else if (code != CTL_NOT_FOUND) {
+			worst = code;
+		}
+		instance_close(&inst);
+	}
+	json_decref(names);
+	json_decref(pools);
+	if (inv->json)
+		out_json(json_pack("{s:O}", "items", items));
+	else if (inv_has(inv, "quiet"))
+		json_array_foreach(items, i, name)
+			out_line("%s", out_get_text(name, "name"));
+	else
+		ps_print(items);
+	json_decref(items);
+	return worst;
+}
+
+/* ---- logs ---------------------------------------------------------------------- */
+
+/* Where the last @lines lines of @f begin. */
+static off_t logs_tail(FILE *f, unsigned long lines)
+{
+	off_t at, size;
+	int c;
+
+	fseeko(f, 0, SEEK_END);
+	at = size = ftello(f);
+	/* the newline that ends the last line does not count */
+	for (at--; at > 0; at--) {
+		fseeko(f, at - 1, SEEK_SET);
+		c = getc(f);
+		if (c == '\n' && !--lines)
+			break;
+	}
+	return MAX_OF(at, (off_t)0);
+}
+
+static void logs_copy(FILE *f)
+{
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t len;
+
+	clearerr(f);
+	while ((len = getline(&line, &cap, f)) > 0) {
+		/* what a client had logged must not drive a terminal */
+		if (line[len - 1] == '\n')
+			line[len - 1] = '\0';
+		out_escaped(stdout, line);
+		putchar('\n');
+	}
+	free(line);
+	fflush(stdout);
+}
+
+/* Until it is interrupted, or nobody reads; a log that shrank was rotated. */
+static void logs_follow(FILE *f)
+{
+	struct stat st;
+
+	while (!ferror(stdout)) {
+		poll(NULL, 0, 200);
+		if (!fstat(fileno(f), &st) && st.st_size < ftello(f))
+			fseeko(f, 0, SEEK_SET);
+		logs_copy(f);
+	}
+}
+
+int run_logs(struct invocation *inv)
+{
+	const char *text = inv_value(inv, "lines");
+	unsigned long lines = 0;
+	struct instance inst;
+	char path[PATH_MAX], *end;
+	FILE *f = NULL;
+	int code;
+
+	if (text) {
+		lines = strtoul(text, &end, 10);
+		if (*end || text[0] < '1' || text[0] > '9')
+			return fail_usage(inv->cmd,
+					  "'%s' is not a number of lines",
+					  text);
+	}
+	code = instance_open(inv_operand(inv, 0), 0, &inst);
+	if (code == CTL_OK) {
+		f = fopen(instance_log(&inst, path), "re");
+		if (!f && errno != ENOENT)
+			code = fail(errno == EACCES ? CTL_NOT_PERMITTED
+						    : CTL_FAILED,
+				    "'%s': %m", path);
+	}
+	instance_close(&inst);
+	if (!f)
+		return code;
+	if (lines)
+		fseeko(f, logs_tail(f, lines), SEEK_SET);
+	logs_copy(f);
+	if (inv_has(inv, "follow"))
+		logs_follow(f);
+	fclose(f);
+	return CTL_OK;
+}
+
+/* ---- sql ----------------------------------------------------------------------- */
+
+/* All of -e as one text; the caller frees.  NULL: there is none. */
+static char *sql_statements(const struct invocation *inv)
+{
+	const char *one;
+	char *all = NULL;
+	size_t len;
+	FILE *f;
+
+	if (!inv_has(inv, "execute"))
+		return NULL;
+	f = open_memstream(&all, &len);
+	for (size_t i = 0; f && (one = inv_value_nth(inv, "execute", i)); i++)
+		fprintf(f, "%s%s", i ? ";\n" : "", one);
+	if (f)
+		fclose(f);
+	return all;
+}
+
+/* Only our option file: ~/.my.cnf would come after it, with its password. */
+static int sql_exec(const struct invocation *inv, bool mariadb,
+		    const char *options)
+{
+	const char *clients[] = {mariadb ? "mariadb" : "mysql",
+				 mariadb ? "mysql" : "mariadb"};
+	char *statements = sql_statements(inv), *file = NULL;
+	size_t room = (size_t)inv->nr_operands + 8, nr = 0;
+	const char **argv = calloc(room, sizeof(*argv));
+
+	if (!argv || asprintf(&file, "--defaults-file=%s", options) < 0)
+		return fail(CTL_FAILED, "out of memory");
+	argv[nr++] = clients[0];
+	argv[nr++] = file;
+	if (statements) {
+		argv[nr++] = "-e";
+		argv[nr++] = statements;
+	}
+	for (int i = 1; i < inv->nr_operands; i++)
+		argv[nr++] = inv->operands[i];
+	signal(SIGPIPE, SIG_DFL);
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+		execvp(clients[i], (char *const *)(uintptr_t)argv);
+	return fail(CTL_NOT_FOUND, "the client '%s' cannot be started: %m",
+		    clients[0]);
+}
+
+int run_sql(struct invocation *inv)
+{
+	struct instance inst;
+	char options[PATH_MAX];
+	bool mariadb;
+	int code = instance_open(inv_operand(inv, 0), 0, &inst);
+
+	if (code == CTL_OK && !instance_server(&inst))
+		code = fail(CTL_UNREACHABLE,
+			    "instance '%s' does not run; 'dbs up %s' starts it",
+			    inst.name, inst.name);
+	if (code == CTL_OK &&
+	    access(instance_file(&inst, "client.cnf", options), R_OK))
+		code = fail(errno == EACCES ? CTL_NOT_PERMITTED : CTL_FAILED,
+			    "'%s': %m", options);
+	mariadb =
+		out_get_bool(json_object_get(inst.record, "binary"), "mariadb");
+	instance_close(&inst);
+	return code == CTL_OK ? sql_exec(inv, mariadb, options) : code;
+}
+
+/* ---- env ----------------------------------------------------------------------- */
+
+enum env_format { ENV_SHELL, ENV_DOTENV, ENV_GITHUB, ENV_JENKINS };
+
+static int env_format(const struct invocation *inv, enum env_format *format)
+{
+	static const char *const names[] = {"shell", "dotenv", "github",
+					    "jenkins"};
+	const char *text = inv_value(inv, "format");
+
+	*format = ENV_SHELL;
+	for (size_t i = 0; text && i < ARRAY_SIZE(names); i++)
+		if (!strcmp(text, names[i])) {
+			*format = (enum env_format)i;
+			return CTL_OK;
+		}
+	return text ? fail_usage(inv->cmd,
+				 "'%s' is not shell, dotenv, github or jenkins",
+				 text)
+		    : CTL_OK;
+}
+
+/* A database's name may be anything; all else needs no quotes. */
+static void env_quoted(const char *value, const char *special)
+{
+	for (; *value; value++) {
+		if (strchr(special, *value))
+			putchar('\\');
+		putchar(*value);
+	}
+}
+
+static void env_line(enum env_format format, const char *key, const char *value)
+{
+	switch (format) {
+	case ENV_SHELL:
+		printf("export %s='", key);
+		for (; *value; value++)
+			if (*value == '\'')
+				fputs("'\\''", stdout);
+			else
+				putchar(*value);
+		puts("'");
+		break;
+	case ENV_DOTENV:
+		printf("%s=\"", key);
+		env_quoted(value, "\"\\$");
+		puts("\"");
+		break;
+	case ENV_GITHUB:
+		printf("%s=%s\n", key, value);
+		break;
+	case ENV_JENKINS: /* a properties file */
+		printf("%s=", key);
+		env_quoted(value, "\\");
+		putchar('\n');
+		break;
+	}
+}
+
+/* The only database, unless one is named: which of several is not guessed. */
+static char *env_database(const struct invocation *inv,
+			  const struct instance *inst)
+{
+	const char *given = inv_value(inv, "database");
+	json_t *names;
+	char *name;
+
+	if (given)
+		return strdup(given);
+	names = datadir_databases(out_get_text(inst->record, "datadir"));
+	if (json_array_size(names) > 1)
+		note("there are %zu databases; --database says which",
+		     json_array_size(names));
+	name = strdup(json_array_size(names) == 1
+			      ? json_string_value(json_array_get(names, 0))
+			      : "");
+	json_decref(names);
+	return name;
+}
+
+/* mysql://user:password@host:port/database, each part as RFC 3986 has it. */
+static json_t *env_url(const char *host, uint64_t port, const char *password,
+		       const char *database)
+{
+	char *escaped = NULL;
+	json_t *url;
+	size_t len;
+	FILE *f = open_memstream(&escaped, &len);
+
+	for (const char *c = database; f && *c; c++) {
+		bool plain = (*c >= 'a' && *c <= 'z') ||
+			     (*c >= 'A' && *c <= 'Z') ||
+			     (*c >= '0' && *c <= '9') || strchr("-._~", *c);
+
+		fprintf(f, plain ? "%c" : "%%%02X", (unsigned char)*c);
+	}
+	if (f)
+		fclose(f);
+	url = json_sprintf("mysql://%s:%s@%s:%" PRIu64 "/%s", INSTANCE_ACCOUNT,
+			   password, host, port, escaped ? escaped : "");
+	free(escaped);
+	return url;
+}
+
+static json_t *env_values(const struct invocation *inv,
+			  const struct instance *inst)
+{
+	const char *host = out_get_text(inst->record, "bind");
+	uint64_t port = out_get_int(inst->record, "port");
+	char *password = identity_password(inst);
+	char *database = password ? env_database(inv, inst) : NULL;
+	json_t *values = NULL;
+
+	if (database)
+		values = json_pack("{s:s, s:o, s:o, s:s, s:s, s:o}", "DB_HOST",
+				   host, "DB_PORT",
+				   json_sprintf("%" PRIu64, port),
+				   "DB_DATABASE", out_text(database),
+				   "DB_USERNAME", INSTANCE_ACCOUNT,
+				   "DB_PASSWORD", password, "DATABASE_URL",
+				   env_url(host, port, password, database));
+	free(password);
+	free(database);
+	return values;
+}
+
+int run_env(struct invocation *inv)
+{
+	enum env_format format;
+	struct instance inst = {.lock = -1};
+	json_t *values = NULL, *value;
+	const char *key;
+	int code = env_format(inv, &format);
+
+	if (code != CTL_OK)
+		return code;
+	code = instance_open(inv_operand(inv, 0), 0, &inst);
+	if (code == CTL_OK) {
+		values = env_values(inv, &inst);
+		code = values ? CTL_OK : CTL_NOT_PERMITTED;
+	}
+	instance_close(&inst);
+	if (code != CTL_OK)
+		return code;
+	if (inv->json) {
+		out_json(values);
+		return CTL_OK;
+	}
+	/* the runner takes it off its output, and hides the word from then on */
+	if (format == ENV_GITHUB && getenv("GITHUB_ACTIONS"))
+		fprintf(stderr, "::add-mask::%s\n",
+			out_get_text(values, "DB_PASSWORD"));
+	json_object_foreach(values, key, value)
+		env_line(format, key, json_string_value(value));
+	json_decref(values);
+	return CTL_OK;
+}

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd_prune.c - dbs prune
+ *
+ * First everything is looked at and judged, then shown, confirmed, and
+ * destroyed by name: what comes into being meanwhile is not touched.
+ */
+#include "tools/cmd.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "store/store.h"
+#include "tools/client.h"
+#include "tools/cmd_instance.h"
+#include "tools/instance/life.h"
+#include "tools/out.h"
+#include "tools/retain.h"
+
+/* A state that a restore replaced stays so long, whatever the rules. */
+#define REPLACED_S 86400
+
+/* What is decided: {name, created|null, keep, reasons: [...]}, judged. */
+static json_t *verdict(const char *name, const json_t *created)
+{
+	return json_pack("{s:s, s:O?, s:b, s:[]}", "name", name, "created",
+			 created, "keep", 0, "reasons");
+}
+
+static void because(json_t *item, bool keeps, json_t *reason)
+{
+	if (keeps)
+		json_object_set_new(item, "keep", json_true());
+	json_array_append_new(json_object_get(item, "reasons"), reason);
+}
+
+/* ---- rules --------------------------------------------------------------------- */
+
+static int prune_rules(const struct invocation *inv, unsigned keep[], bool *any)
+{
+	char option[32], *end;
+
+	*any = false;
+	for (int r = 0; r < RETAIN_RULES; r++) {
+		const char *text;
+		unsigned long n;
+
+		snprintf(option, sizeof(option), "keep-%s",
+			 retain_name((enum retain_rule)r));
+		text = inv_value(inv, option);
+		keep[r] = 0;
+		if (!text)
+			continue;
+		n = strtoul(text, &end, 10);
+		if (*end || text[0] < '0' || text[0] > '9' || n > 100000)
+			return fail_usage(inv->cmd,
+					  "--%s: '%s' is not a number", option,
+					  text);
+		keep[r] = (unsigned)n;
+		*any = *any || n;
+	}
+	return CTL_OK;
+}
+
+/* ---- snapshots ------------------------------------------------------------------- */
+
+static int newest_first(const void *a, const void *b)
+{
+	const json_t *const *x = a, *const *y = b;
+
+	return strcmp(out_get_text(*y, "created"), out_get_text(*x, "created"));
+}
+
+/* "2026-11-22T12:00:00.123456789Z" */
+static time_t created_at(const json_t *item)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%.19sZ", out_get_text(item, "created"));
+	return (time_t)instance_parse_time(text);
+}
+
+/* The snapshots that instances go back to: "DS@SNAP" -> instance. */
+static json_t *origins(void)
+{
+	json_t *names = instance_names(), *all = json_object(), *name;
+	size_t i;
+
+	json_array_foreach(names, i, name)
+	{
+		struct instance inst;
+
+		if (instance_open(json_string_value(name), 0, &inst) ==
+		    CTL_OK) {
+			const char *from =
+				out_get_text(inst.record, "dataset_from");
+
+			if (*from)
+				json_object_set(all, from, name);
+		}
+		instance_close(&inst);
+	}
+	json_decref(names);
+	return all;
+}
+
+static void judge_rules(json_t *item, const struct retain_item *retained)
+{
+	for (int r = 0; r < RETAIN_RULES; r++)
+		if (retained->rules & 1u << r)
+			because(item, true,
+				json_string(retain_name((enum retain_rule)r)));
+}
+
+static void judge_snapshot(json_t *item, const json_t *snapshot,
+			   const json_t *used)
+{
+	const char *name = out_get_text(snapshot, "name");
+	const char *instance = json_string_value(json_object_get(used, name));
+	time_t age = time(NULL) - created_at(snapshot);
+
+	if (instance)
+		because(item, true,
+			json_sprintf("instance '%s' goes back to it",
+				     instance));
+	if (!out_get_bool(snapshot, "automatic"))
+		return;
+	if (age < REPLACED_S)
+		because(item, true,
+			json_string("a restore replaced it within a day"));
+	else
+		because(item, false, json_string("a restore replaced it"));
+}
+
+static bool is_held(const char *ds)
+{
+	struct instance inst;
+	bool held;
+
+	if (!instance_exists(ds))
+		return false;
+	held = instance_open(ds, 0, &inst) == CTL_OK && instance_leased(&inst);
+	instance_close(&inst);
+	return held;
+}
+
+/* All snapshots of one dataset.  Automatic ones take no place of a rule. */
+static int judge_dataset(struct client *client, const char *ds,
+			 const unsigned keep[], const json_t *used,
+			 json_t *items)
+{
+	json_t *result, *list, **sorted;
+	json_t *pattern = json_sprintf("%s@*", ds);
+	struct retain_item *retained;
+	bool held = is_held(ds);
+	size_t nr, nr_ruled = 0;
+	int code = client_call(client, "list",
+			       json_pack("{s:[s], s:o}", "types", "snapshot",
+					 "pattern", pattern),
+			       &result);
+
+	if (code != CTL_OK)
+		return code;
+	list = json_object_get(result, "items");
+	nr = json_array_size(list);
+	sorted = calloc(nr + 1, sizeof(json_t *));
+	retained = calloc(nr + 1, sizeof(*retained));
+	for (size_t i = 0; sorted && i < nr; i++)
+		sorted[i] = json_array_get(list, i);
+	if (sorted && retained) {
+		qsort(sorted, nr, sizeof(json_t *), newest_first);
+		for (size_t i = 0; i < nr; i++)
+			if (!out_get_bool(sorted[i], "automatic"))
+				retained[nr_ruled++].created =
+					created_at(sorted[i]);
+		retain_apply(retained, nr_ruled, keep);
+	}
+	nr_ruled = 0;
+	for (size_t i = 0; sorted && retained && i < nr; i++) {
+		json_t *item = verdict(out_get_text(sorted[i], "name"),
+				       json_object_get(sorted[i], "created"));
+
+		if (!out_get_bool(sorted[i], "automatic"))
+			judge_rules(item, &retained[nr_ruled++]);
+		judge_snapshot(item, sorted[i], used);
+		if (held)
+			because(item, true, json_string("it is held"));
+		if (!json_array_size(json_object_get(item, "reasons")))
+			because(item, false, json_string("no rule keeps it"));
+		json_array_append_new(items, item);
+	}
+	free(sorted);
+	free(retained);
+	json_decref(result);
+	return CTL_OK;
+}
+
+static int judge_pattern(struct client *client, const char *pattern,
+			 const unsigned keep[], json_t *items)
+{
+	json_t *result, *used, *ds;
+	size_t i;
+	int code = client_call(client, "list",
+			       json_pack("{s:[s], s:o}", "types", "dataset",
+					 "pattern", out_text(pattern)),
+			       &result);
+
+	if (code != CTL_OK)
+		return code;
+	if (!json_array_size(json_object_get(result, "items")))
+		code = fail(CTL_NOT_FOUND, "no dataset matches '%s'", pattern);
+	used = origins();
+	json_array_foreach(json_object_get(result, "items"), i, ds)
+	{
+		if (code == CTL_OK)
+			code = judge_dataset(client, out_get_text(ds, "name"),
+					     keep, used, items);
+	}
+	json_decref(used);
+	json_decref(result);
+	return code;
+}
+
+/* ---- instances ------------------------------------------------------------------- */
+
+static void judge_instance(const char *name, json_t *instances)
+{
+	char text[OUT_TEXT_MAX];
+	struct instance inst;
+	int64_t expires;
+	json_t *item;
+
+	if (instance_open(name, 0, &inst) != CTL_OK) {
+		instance_close(&inst);
+		return;
+	}
+	expires = (int64_t)out_get_int(inst.record, "expires");
+	if (expires && expires <= (int64_t)time(NULL) &&
+	    out_get_bool(inst.record, "made")) {
+		item = verdict(name, NULL);
+		because(item, instance_leased(&inst),
+			instance_leased(&inst)
+				? json_string("it is held")
+				: json_sprintf(
+					  "its time was over at %s",
+					  out_time(text, (time_t)expires)));
+		json_array_append_new(instances, item);
+	}
+	instance_close(&inst);
+}
+
+static void judge_instances(json_t *instances)
+{
+	json_t *names = instance_names(), *name;
+	size_t i;
+
+	json_array_foreach(names, i, name)
+		judge_instance(json_string_value(name), instances);
+	json_decref(names);
+}
+
+/* ---- show and destroy ------------------------------------------------------------ */
+
+static char *joined(const json_t *reasons)
+{
+	char *text = NULL;
+	json_t *reason;
+	size_t len, i;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	json_array_foreach(reasons, i, reason)
+		fprintf(f, "%s%s", i ? ", " : "", json_string_value(reason));
+	fclose(f);
+	return text;
+}
+
+static void prune_print(const json_t *items, const json_t *instances)
+{
+	static const struct out_column columns[] = {
+		{"", 0}, {"NAME", 0}, {"CREATED", 0}, {"BECAUSE", 0}};
+	struct out_table *table = out_table_new(columns, ARRAY_SIZE(columns));
+	const json_t *lists[] = {items, instances};
+	json_t *item;
+	size_t i;
+
+	for (size_t l = 0; l < ARRAY_SIZE(lists); l++)
+		json_array_foreach(lists[l], i, item)
+		{
+			char *why = joined(json_object_get(item, "reasons"));
+			char created[OUT_TEXT_MAX];
+			const char *cells[] = {
+				out_get_bool(item, "keep") ? "keep" : "remove",
+				out_get_text(item, "name"), created, why};
+
+			snprintf(created, sizeof(created), "%.19s",
+				 out_get_text(item, "created"));
+			out_table_row(table, cells);
+			free(why);
+		}
+	out_table_print(table);
+}
+
+static json_t *names_to_remove(const json_t *items)
+{
+	json_t *names = json_array(), *item;
+	size_t i;
+
+	json_array_foreach(items, i, item)
+	{
+		if (!out_get_bool(item, "keep"))
+			json_array_append(names, json_object_get(item, "name"));
+	}
+	return names;
+}
+
+/* One at a time: a failure names what it is about, and the rest goes on. */
+static int remove_snapshots(struct client *client, const json_t *names)
+{
+	json_t *name, *result;
+	int worst = CTL_OK;
+	size_t i;
+
+	json_array_foreach(names, i, name)
+	{
+		int code = client_call(client, "rm",
+				       json_pack("{s:[O]}", "names", name),
+				       &result);
+
+		if (code == CTL_OK)
+			json_decref(result);
+		else
+			worst = code;
+	}
+	return worst;
+}
+
+static int remove_instances(const struct invocation *inv, const json_t *names)
+{
+	int worst = CTL_OK;
+	json_t *name;
+	size_t i;
+
+	json_array_foreach(names, i, name)
+	{
+		int code = instance_destroy(inv, json_string_value(name));
+
+		worst = code == CTL_OK ? worst : code;
+	}
+	return worst;
+}
+
+static int prune_apply(const struct invocation *inv, struct client *client,
+		       const json_t *items, const json_t *instances)
+{
+	json_t *snapshots = names_to_remove(items);
+	json_t *ended = names_to_remove(instances);
+	size_t nr = json_array_size(snapshots),
+	       nr_ended = json_array_size(ended);
+	char what[128];
+	int code = CTL_OK, worst;
+
+	snprintf(what, sizeof(what),
+		 "destroys %zu snapshots and %zu instances whose time is over",
+		 nr, nr_ended);
+	if (nr + nr_ended && !inv_has(inv, "yes")) {
+		prune_print(items, instances);
+		code = confirm(inv, what);
+	}
+	if (code == CTL_OK) {
+		code = remove_snapshots(client, snapshots);
+		worst = remove_instances(inv, ended);
+		code = code == CTL_OK ? worst : code;
+	}
+	json_decref(snapshots);
+	json_decref(ended);
+	return code;
+}
+
+static int prune_run(struct invocation *inv, struct client *client,
+		     const unsigned keep[], json_t *items, json_t *instances)
+{
+	bool dry_run = inv_has(inv, "dry-run");
+	int code = CTL_OK;
+
+	for (int i = 0; i < inv->nr_operands && code == CTL_OK; i++)
+		code = judge_pattern(client, inv->operands[i], keep, items);
+	if (code == CTL_OK && inv_has(inv, "expired"))
+		judge_instances(instances);
+	if (code != CTL_OK)
+		return code;
+	if (!dry_run)
+		code = prune_apply(inv, client, items, instances);
+	else if (!inv->json)
+		prune_print(items, instances);
+	if (code == CTL_OK && inv->json)
+		out_json(json_pack("{s:O, s:O, s:b}", "items", items,
+				   "instances", instances, "dry_run", dry_run));
+	return code;
+}
+
+int run_prune(struct invocation *inv)
+{
+	json_t *items, *instances;
+	unsigned keep[RETAIN_RULES];
+	struct client *client;
+	bool any;
+	int code = prune_rules(inv, keep, &any);
+
+	if (code != CTL_OK)
+		return code;
+	/* no rule at all would mean: nothing stays */
+	if (inv->nr_operands && !any)
+		return fail_usage(inv->cmd,
+				  "prune: say what to keep, as --keep-daily 7");
+	if (!inv->nr_operands && !inv_has(inv, "expired"))
+		return fail_usage(inv->cmd,
+				  "prune: give DATASETS or --expired");
+	code = client_open(inv, NULL, &client);
+	if (code != CTL_OK)
+		return code;
+	items = json_array();
+	instances = json_array();
+	code = client_close(client,
+			    prune_run(inv, client, keep, items, instances));
+	json_decref(items);
+	json_decref(instances);
+	return code;
+}

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/instance/life.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tools/cmd.h"
+#include "tools/instance/cgroup.h"
+#include "tools/instance/datadir.h"
+#include "tools/instance/identity.h"
+#include "tools/instance/life_internal.h"
+#include "tools/instance/monitor.h"
+#include "tools/out.h"
+
+static double ms_since(uint64_t start)
+{
+	return (double)(now_ns() - start) / 1e6;
+}
+
+/* ---- the store ------------------------------------------------------------------ */
+
+int life_client(const struct invocation *inv, struct instance *inst,
+		struct client **client)
+{
+	const char *known = out_get_text(inst->record, "pool");
+	bool named = inv_has(inv, "pool") || inv_has(inv, "socket");
+	json_t *info;
+	int code;
+
+	code = client_open(inv, *known && !named ? known : NULL, client);
+	if (code != CTL_OK)
+		return code;
+	if (client_is_local(*client))
+		code = fail(CTL_UNREACHABLE,
+			    "an instance needs its pool mounted; run "
+			    "'dbs mount'");
+	if (code == CTL_OK)
+		code = client_call(*client, "pool.info", NULL, &info);
+	if (code != CTL_OK) {
+		client_close(*client, code);
+		*client = NULL;
+		return code;
+	}
+	if (*known && strcmp(known, out_get_text(info, "path")))
+		code = fail(CTL_CONFLICT,
+			    "instance '%s' is on the pool '%s', not on '%s'",
+			    inst->name, known, out_get_text(info, "path"));
+	else if (inst->record)
+		json_object_set(inst->record, "pool",
+				json_object_get(info, "path"));
+	json_decref(info);
+	if (code != CTL_OK) {
+		client_close(*client, code);
+		*client = NULL;
+	}
+	return code;
+}
+
+int life_dataset(struct client *client, const char *name, json_t **item)
+{
+	json_t *result, *items;
+	int code = client_call(
+		client, "list",
+		json_pack("{s:[s], s:s}", "types", "dataset", "pattern", name),
+		&result);
+
+	*item = NULL;
+	if (code != CTL_OK)
+		return code;
+	items = json_object_get(result, "items");
+	*item = json_incref(json_array_get(items, 0));
+	json_decref(result);
+	return CTL_OK;
+}
+
+int life_newest(struct client *client, const char *ds, char **snapshot)
+{
+	json_t *result, *item, *best = NULL;
+	json_t *pattern = json_sprintf("%s@*", ds);
+	size_t i;
+	int code = client_call(client, "list",
+			       json_pack("{s:[s], s:o}", "types", "snapshot",
+					 "pattern", pattern),
+			       &result);
+
+	*snapshot = NULL;
+	if (code != CTL_OK)
+		return code;
+	json_array_foreach(json_object_get(result, "items"), i, item)
+	{
+		if (out_get_bool(item, "automatic"))
+			continue;
+		/* RFC 3339, all with the same fraction: text compares */
+		if (!best || strcmp(out_get_text(item, "created"),
+				    out_get_text(best, "created")) > 0)
+			best = item;
+	}
+	if (best)
+		*snapshot = strdup(out_get_text(best, "name"));
+	else
+		code = fail(CTL_NOT_FOUND, "dataset '%s' has no snapshots", ds);
+	json_decref(result);
+	return code;
+}
+
+/* ---- stop ------------------------------------------------------------------------- */
+
+/* Until the next command finds no lock of it. */
+static void wait_no_monitor(const struct instance *inst)
+{
+	const struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
+
+	for (int i = 0; i < 1000 && instance_monitored(inst); i++)
+		nanosleep(&pause, NULL);
+}
+
+static int stop_all(struct instance *inst, bool kills, bool keep_monitor,
+		    bool failed)
+{
+	int code;
+
+	if (!instance_monitored(inst) && !instance_server(inst))
+		return CTL_OK;
+	code = monitor_ensure(inst);
+	if (code == CTL_OK)
+		code = monitor_call(inst, "stop",
+				    json_pack("{s:b}", "kill", kills), NULL);
+	if (code != CTL_OK || keep_monitor)
+		return code;
+	code = monitor_call(inst, "exit", json_pack("{s:b}", "failed", failed),
+			    NULL);
+	if (code == CTL_OK)
+		wait_no_monitor(inst);
+	cgroup_remove(inst->name);
+	return code;
+}
+
+int life_stop(struct instance *inst, bool kills, bool keep_monitor)
+{
+	return stop_all(inst, kills, keep_monitor, false);
+}
+
+/* ---- start ------------------------------------------------------------------------ */
+
+/* What a start works with. */
+struct start {
+	struct datadir dir;
+	struct server_binary bin;
+	char key[64]; /* of the state that the dataset is in */
+	bool init;    /* it is new to the instance */
+};
+
+/* As it was found the last time, if the program has not changed. */
+static bool binary_known(const struct instance *inst, struct server_binary *bin)
+{
+	const json_t *b = json_object_get(inst->record, "binary");
+	const char *path = out_get_text(b, "path");
+	const char *wanted = out_get_text(inst->record, "server");
+	struct stat st;
+
+	if (stat(path, &st) ||
+	    (uint64_t)st.st_mtime != out_get_int(b, "mtime") ||
+	    (uint64_t)st.st_size != out_get_int(b, "size") ||
+	    strcmp(wanted, out_get_text(b, "wanted")))
+		return false;
+	*bin = (struct server_binary){
+		.script = out_get_bool(b, "script"),
+		.mariadb = out_get_bool(b, "mariadb"),
+		.version = (unsigned)out_get_int(b, "version"),
+	};
+	snprintf(bin->path, sizeof(bin->path), "%s", path);
+	snprintf(bin->text, sizeof(bin->text), "%s", out_get_text(b, "text"));
+	return true;
+}
+
+static int start_binary(struct instance *inst, struct server_binary *bin)
+{
+	const char *wanted = out_get_text(inst->record, "server");
+	struct stat st;
+	int code;
+
+	if (binary_known(inst, bin))
+		return CTL_OK;
+	code = server_find(*wanted ? wanted : NULL, bin);
+	if (code != CTL_OK)
+		return code;
+	if (stat(bin->path, &st))
+		return fail(CTL_FAILED, "'%s': %m", bin->path);
+	json_object_set_new(
+		inst->record, "binary",
+		json_pack("{s:s, s:s, s:b, s:b, s:i, s:s, s:I, s:I}", "path",
+			  bin->path, "wanted", wanted, "script", bin->script,
+			  "mariadb", bin->mariadb, "version", (int)bin->version,
+			  "text", bin->text, "mtime", (json_int_t)st.st_mtime,
+			  "size", (json_int_t)st.st_size));
+	return CTL_OK;
+}
+
+/* Where the dataset is, what is in it and who serves it. */
+static int start_find(struct instance *inst, struct client *client,
+		      struct start *start)
+{
+	json_t *item, *record = inst->record;
+	int code = life_dataset(client, inst->name, &item);
+
+	if (code == CTL_OK && !item)
+		return fail(CTL_NOT_FOUND, "there is no dataset '%s'",
+			    inst->name);
+	if (code != CTL_OK)
+		return code;
+	snprintf(start->key, sizeof(start->key), "%" PRIu64 ":%" PRIu64,
+		 out_get_int(item, "id"), out_get_int(item, "generation"));
+	code = datadir_find(out_get_text(item, "path"), inst->name,
+			    &start->dir);
+	json_decref(item);
+	if (code == CTL_OK)
+		code = start_binary(inst, &start->bin);
+	if (code == CTL_OK)
+		code = datadir_check_server(&start->dir, &start->bin);
+	if (code != CTL_OK)
+		return code;
+	json_object_set_new(record, "datadir", out_text(start->dir.path));
+	json_object_set_new(record, "uid", json_integer(start->dir.uid));
+	json_object_set_new(record, "gid", json_integer(start->dir.gid));
+	return CTL_OK;
+}
+
+static int start_options(struct instance *inst, const struct start *start,
+			 bool init)
+{
+	json_t *options = life_options(inst, &start->dir, &start->bin, init);
+	char path[PATH_MAX];
+	int code = server_write_options(instance_file(inst, "my.cnf", path),
+					options);
+
+	/* a script gets them as arguments, also after a crash */
+	if (start->bin.script)
+		json_object_set(inst->record, "run_options", options);
+	else
+		json_object_del(inst->record, "run_options");
+	json_decref(options);
+	return code;
+}
+
+static void start_limits(struct instance *inst)
+{
+	const char *cpus = out_get_text(inst->record, "cpus");
+	char procs[PATH_MAX];
+
+	if (!cgroup_make(inst->name, out_get_int(inst->record, "memory"),
+			 *cpus ? strtod(cpus, NULL) : 0, procs))
+		note("this host has no cgroup v2 with memory and cpu for "
+		     "instance '%s': it runs without limits",
+		     inst->name);
+	json_object_set_new(inst->record, "cgroup", json_string(procs));
+}
+
+static int start_prepare(struct instance *inst, struct start *start)
+{
+	unsigned port = (unsigned)out_get_int(inst->record, "port");
+	int code = instance_make_dirs(inst, start->dir.uid, start->dir.gid);
+
+	if (code == CTL_OK && !port)
+		code = instance_choose_port(inst, 0);
+	else if (code == CTL_OK &&
+		 instance_port_used(out_get_text(inst->record, "bind"), port))
+		code = fail(CTL_CONFLICT,
+			    "port %u, which is that of instance '%s', is in "
+			    "use by something else",
+			    port, inst->name);
+	if (code == CTL_OK)
+		code = identity_choose(inst);
+	start->init =
+		strcmp(start->key, out_get_text(inst->record, "identity")) != 0;
+	if (code == CTL_OK && start->init)
+		code = identity_prepare(inst, &start->dir, &start->bin);
+	if (code == CTL_OK)
+		code = start_options(inst, start, start->init);
+	if (code != CTL_OK)
+		return code;
+	start_limits(inst);
+	json_object_set_new(inst->record, "wanted", json_string("up"));
+	return instance_save(inst);
+}
+
+/* The identity is made: what made it must not be there at the next start. */
+static int start_finish(struct instance *inst, const struct start *start)
+{
+	int code;
+
+	if (!start->init)
+		return CTL_OK;
+	json_object_set_new(inst->record, "identity", json_string(start->key));
+	code = start_options(inst, start, false);
+	if (code == CTL_OK)
+		code = instance_save(inst);
+	if (code == CTL_OK)
+		identity_done(inst);
+	return code;
+}
+
+static int wait_query(struct instance *inst, pid_t pid,
+		      struct life_times *times, bool *ended)
+{
+	char *password = identity_password(inst), socket[PATH_MAX];
+	struct server_access access = {
+		.socket = instance_socket(inst, socket),
+		.user = INSTANCE_ACCOUNT,
+		.password = password,
+	};
+	int code = CTL_FAILED;
+
+	if (password)
+		code = server_wait(&access, pid, LIFE_START_MS, &times->server,
+				   ended);
+	free(password);
+	return code;
+}
+
+/* It ended at once: say so, show why, and let nobody try again. */
+static int fail_start(struct instance *inst, off_t log_size)
+{
+	char log[PATH_MAX];
+	json_t *state = NULL, *last;
+	int code = CTL_FAILED;
+
+	/* asked before it is told to stop: how it ended */
+	monitor_call(inst, "stop", json_pack("{s:b}", "kill", 1), &state);
+	last = json_object_get(state, "last_exit");
+	fail(code,
+	     "the server of instance '%s' %s at its start; the end of "
+	     "its log:",
+	     inst->name,
+	     json_is_object(last) ? out_get_text(last, "text") : "ended");
+	server_show_log(instance_log(inst, log), log_size);
+	json_decref(state);
+	return code;
+}
+
+static int start_server(struct instance *inst, const struct start *start,
+			struct life_times *times)
+{
+	char path[PATH_MAX];
+	off_t log_size = 0;
+	json_t *state = NULL;
+	struct stat st;
+	bool ended = false;
+	pid_t pid;
+	int code = monitor_ensure(inst);
+
+	if (code != CTL_OK)
+		return code;
+	if (!stat(instance_log(inst, path), &st))
+		log_size = st.st_size;
+	code = monitor_call(inst, "start", NULL, &state);
+	if (code != CTL_OK)
+		return code;
+	pid = (pid_t)out_get_int(state, "server_pid");
+	json_decref(state);
+	if (!pid)
+		return fail(CTL_UNREACHABLE,
+			    "the data directory '%s' cannot be opened: is its "
+			    "mount dead",
+			    start->dir.path);
+	code = wait_query(inst, pid, times, &ended);
+	if (code != CTL_OK && ended)
+		code = fail_start(inst, log_size);
+	return code;
+}
+
+int life_start(struct instance *inst, struct client *client,
+	       struct life_times *times)
+{
+	pid_t running = instance_server(inst);
+	struct start start = {.init = false};
+	bool ended = false;
+	int code;
+
+	if (running) {
+		code = monitor_ensure(inst);
+		if (code == CTL_OK)
+			code = wait_query(inst, running, times, &ended);
+		if (code == CTL_OK || !ended)
+			return code;
+	}
+	code = start_find(inst, client, &start);
+	if (code == CTL_OK)
+		code = start_prepare(inst, &start);
+	if (code == CTL_OK)
+		code = start_server(inst, &start, times);
+	if (code == CTL_OK)
+		return start_finish(inst, &start);
+	if (instance_monitored(inst))
+		stop_all(inst, true, false, true);
+	return code;
+}
+
+/* ---- restore ---------------------------------------------------------------------- */
+
+/* Destroy a snapshot, unless somebody has done so. */
+static void drop_snapshot(struct client *client, const char *name)
+{
+	json_t *result;
+	bool there;
+
+	if (client_call(client, "list",
+			json_pack("{s:[s], s:s}", "types", "snapshot",
+				  "pattern", name),
+			&result) != CTL_OK)
+		return;
+	there = json_array_size(json_object_get(result, "items")) > 0;
+	json_decref(result);
+	if (there &&
+	    client_call(client, "rm", json_pack("{s:[s]}", "names", name),
+			&result) == CTL_OK)
+		json_decref(result);
+}
+
+/*
+ * Keep the newest few of the states that were replaced.  One that is live
+ * again needs no snapshot.
+ */
+static void remember_undo(struct instance *inst, struct client *client,
+			  const char *source, const char *kept)
+{
+	json_t *undo = json_object_get(inst->record, "undo"), *name;
+	size_t i;
+
+	if (!json_is_array(undo)) {
+		undo = json_array();
+		json_object_set_new(inst->record, "undo", undo);
+	}
+	json_array_foreach(undo, i, name)
+	{
+		if (!strcmp(json_string_value(name), source)) {
+			drop_snapshot(client, source);
+			json_array_remove(undo, i);
+			break;
+		}
+	}
+	if (*kept)
+		json_array_append_new(undo, json_string(kept));
+	while (json_array_size(undo) > LIFE_UNDO_MAX) {
+		drop_snapshot(client,
+			      json_string_value(json_array_get(undo, 0)));
+		json_array_remove(undo, 0);
+	}
+}
+
+static int restore_call(struct instance *inst, struct client *client,
+			struct life_restore *restore)
+{
+	return client_call(client, "restore",
+			   json_pack("{s:o, s:s, s:b, s:b}", "source",
+				     out_text(restore->source), "dataset",
+				     inst->name, "force", restore->force,
+				     "discard", restore->discard),
+			   &restore->result);
+}
+
+int life_restore(struct instance *inst, struct client *client,
+		 struct life_restore *restore)
+{
+	uint64_t begin = now_ns();
+	int code = CTL_OK, start_code = CTL_OK;
+
+	restore->ran = instance_server(inst) != 0;
+	/* what it has not written is thrown away with the rest */
+	if (restore->ran || instance_monitored(inst))
+		code = life_stop(inst, true, restore->ran);
+	if (code != CTL_OK)
+		return code;
+	restore->times.stop_ms = ms_since(begin);
+	begin = now_ns();
+	code = restore_call(inst, client, restore);
+	restore->times.restore_ms = ms_since(begin);
+	if (code == CTL_OK) {
+		remember_undo(inst, client, restore->source,
+			      out_get_text(restore->result, "kept"));
+		if (restore->becomes_origin)
+			json_object_set_new(inst->record, "dataset_from",
+					    out_text(restore->source));
+		code = instance_save(inst);
+	}
+	if (restore->ran)
+		start_code = life_start(inst, client, &restore->times);
+	return code != CTL_OK ? code : start_code;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * life.h - starts, stops and restores an instance
+ *
+ * Below: client.h (the store), datadir.h, identity.h, monitor.h.
+ * Above: cmd_instance*.c.
+ *
+ * The caller holds the instance's lock (INSTANCE_LOCK).
+ */
+#ifndef DBS_TOOLS_INSTANCE_LIFE_H
+#define DBS_TOOLS_INSTANCE_LIFE_H
+
+#include "tools/client.h"
+#include "tools/instance/instance.h"
+#include "tools/instance/server.h"
+
+#define LIFE_START_MS 120000 /* a crash recovery may take long */
+#define LIFE_UNDO_MAX 3	     /* replaced states that are kept */
+
+/* How long each part took. */
+struct life_times {
+	double stop_ms, restore_ms;
+	struct server_times server;
+};
+
+/**
+ * Open the pool that the instance is on (a new one's: the one that the command
+ * line means), which must be mounted.
+ */
+int life_client(const struct invocation *inv, struct instance *inst,
+		struct client **client);
+
+/** The dataset @name as 'list' describes it; NULL: there is none. */
+int life_dataset(struct client *client, const char *name, json_t **item);
+/** The newest snapshot of dataset @ds that is not automatic: "DS@SNAP". */
+int life_newest(struct client *client, const char *ds, char **snapshot);
+
+/**
+ * Start it on its dataset and wait until a query works; one that runs is only
+ * asked.  Gives a state that is new to it the instance's identity.
+ */
+int life_start(struct instance *inst, struct client *client,
+	       struct life_times *times);
+/**
+ * End its server, and its monitor unless @keep_monitor.
+ * @kills: without a clean shutdown
+ */
+int life_stop(struct instance *inst, bool kills, bool keep_monitor);
+
+struct life_restore {
+	const char *source; /* "DS@SNAP" */
+	bool force, discard;
+	bool becomes_origin; /* from now on restore without a name means it */
+	/* out */
+	json_t *result; /* of the store */
+	struct life_times times;
+	bool ran; /* and so it was started again */
+};
+/**
+ * Put its dataset into the state of a snapshot.  Where that fails the server
+ * is started on what it had.
+ */
+int life_restore(struct instance *inst, struct client *client,
+		 struct life_restore *restore);
+
+/** Check one -o; the message names it.  Errors: CTL_USAGE */
+int life_check_option(const struct cmd *cmd, const char *option);
+/** Bytes of 'small', 'medium', 'large' or of a size; 0: it is none. */
+uint64_t life_memory(const char *text);
+
+#endif

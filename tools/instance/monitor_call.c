@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* monitor_call.c - starts a monitor and sends it requests */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tools/cmd.h"
+#include "tools/daemon.h"
+#include "tools/instance/monitor.h"
+#include "tools/out.h"
+
+/* ---- start ------------------------------------------------------------------- */
+
+/*
+ * In the child: 'dbs __monitor NAME' with nothing of ours but @report, which
+ * it writes a byte into when it listens.  It logs to the instance's log.
+ */
+_Noreturn static void exec_monitor(const struct instance *inst, int report)
+{
+	char log[PATH_MAX];
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int out = open(instance_log(inst, log),
+		       O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+
+	setsid();
+	/* onto itself dup2(2) would leave it closed by the exec */
+	if (report == 3)
+		report = dup(report);
+	if (null < 0 || out < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 ||
+	    dup2(out, 2) < 0 || dup2(report, 3) < 0)
+		_exit(CTL_FAILED);
+	close_range(4, ~0u, 0);
+	unsetenv("NOTIFY_SOCKET");
+	if (chdir("/"))
+		_exit(CTL_FAILED);
+	execl("/proc/self/exe", "dbs", "__monitor", inst->name, NULL);
+	_exit(CTL_FAILED);
+}
+
+int monitor_ensure(const struct instance *inst)
+{
+	char log[PATH_MAX], byte;
+	int fds[2], code = CTL_OK;
+	ssize_t n;
+	pid_t pid;
+
+	if (instance_monitored(inst))
+		return CTL_OK;
+	if (pipe2(fds, O_CLOEXEC))
+		return fail(CTL_FAILED, "pipe: %m");
+	pid = fork();
+	if (!pid)
+		exec_monitor(inst, fds[1]);
+	close(fds[1]);
+	do
+		n = pid > 0 ? read(fds[0], &byte, 1) : -1;
+	while (n < 0 && errno == EINTR);
+	if (n != 1)
+		code = fail(CTL_FAILED,
+			    "the monitor of instance '%s' did not start; see "
+			    "'%s'",
+			    inst->name, instance_log(inst, log));
+	if (n != 1 && pid > 0)
+		waitpid(pid, NULL, 0);
+	close(fds[0]);
+	return code;
+}
+
+/* ---- requests ---------------------------------------------------------------- */
+
+static int connect_monitor(const struct instance *inst)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	char path[PATH_MAX];
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	int fd;
+
+	instance_run_file(inst, "control", path);
+	if (strlen(path) >= sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(addr.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len)) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	if (peer.uid == geteuid() || !peer.uid)
+		return fd;
+	close(fd);
+	return -EPERM;
+}
+
+static int fail_monitor(const struct instance *inst, int err)
+{
+	return fail(err == -EACCES || err == -EPERM ? CTL_NOT_PERMITTED
+						    : CTL_UNREACHABLE,
+		    "the monitor of instance '%s' does not answer: %s",
+		    inst->name, strerror(-err));
+}
+
+int monitor_call(const struct instance *inst, const char *command,
+		 json_t *arguments, json_t **result)
+{
+	json_t *answer = NULL, *state = NULL;
+	int fd = connect_monitor(inst), err, code;
+
+	if (fd < 0) {
+		json_decref(arguments);
+		return fail_monitor(inst, fd);
+	}
+	err = daemon_exchange(fd, daemon_request(command, arguments), &answer);
+	close(fd);
+	if (err)
+		return fail_monitor(inst, err);
+	code = daemon_check(answer, &state);
+	if (code == CTL_OK && result)
+		*result = state;
+	else
+		json_decref(state);
+	return code;
+}

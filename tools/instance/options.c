@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* options.c - which options a server of an instance gets */
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/ctl_ops.h"
+#include "tools/cmd.h"
+#include "tools/instance/life.h"
+#include "tools/instance/life_internal.h"
+#include "tools/out.h"
+
+/* ---- of a person --------------------------------------------------------------- */
+
+/* "loose_Max-Connections=5" is max-connections. */
+static void option_key(const char *option, char *key, size_t cap)
+{
+	size_t len = 0;
+
+	if (!strncasecmp(option, "loose", 5) &&
+	    (option[5] == '-' || option[5] == '_'))
+		option += 6;
+	for (; *option && *option != '=' && len + 1 < cap; option++)
+		key[len++] = *option == '_'
+				     ? '-'
+				     : (char)tolower((unsigned char)*option);
+	key[len] = '\0';
+}
+
+int life_check_option(const struct cmd *cmd, const char *option)
+{
+	static const char *const ours[] = {"datadir",
+					   "socket",
+					   "port",
+					   "pid-file",
+					   "user",
+					   "init-file",
+					   "defaults-file",
+					   "defaults-extra-file",
+					   "no-defaults",
+					   "log-error",
+					   "skip-grant-tables",
+					   "bootstrap"};
+	char key[64];
+
+	option_key(option, key, sizeof(key));
+	if (!*key || *key == '-' || strpbrk(option, "\r\n"))
+		return fail_usage(cmd,
+				  "'%s' is no option of a server: write "
+				  "'name=value' or 'name'",
+				  option);
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		if (!strcmp(key, ours[i]))
+			return fail_usage(cmd,
+					  "the server's option '%s' is the "
+					  "instance's own",
+					  key);
+	return CTL_OK;
+}
+
+/* ---- memory -------------------------------------------------------------------- */
+
+uint64_t life_memory(const char *text)
+{
+	static const struct {
+		const char *name;
+		uint64_t bytes;
+	} classes[] = {{"small", UINT64_C(512) << 20},
+		       {"medium", UINT64_C(2) << 30},
+		       {"large", UINT64_C(8) << 30}};
+	uint64_t bytes;
+
+	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
+		if (!strcmp(text, classes[i].name))
+			return classes[i].bytes;
+	if (ctl_parse_size(text, &bytes) || bytes < UINT64_C(128) << 20)
+		return 0;
+	return bytes;
+}
+
+/* What a server needs besides it does not shrink with it. */
+static uint64_t buffer_pool(uint64_t memory)
+{
+	if (memory <= UINT64_C(512) << 20)
+		return memory / 4;
+	return memory / 2;
+}
+
+/* ---- all of them ----------------------------------------------------------------- */
+
+static void add(json_t *options, const char *text)
+{
+	json_array_append_new(options, json_string(text));
+}
+
+static void add_text(json_t *options, const char *key, const char *value)
+{
+	json_array_append_new(options, json_sprintf("%s=%s", key, value));
+}
+
+static void add_number(json_t *options, const char *key, uint64_t value)
+{
+	json_array_append_new(options, json_sprintf("%s=%" PRIu64, key, value));
+}
+
+/* What the files were made with: another value would rebuild them, or fail. */
+static void add_files(json_t *options, const struct datadir *dir,
+		      const struct server_binary *bin)
+{
+	/* a page's write is atomic on a pool */
+	add(options, "innodb-doublewrite=OFF");
+	if (dir->page_size)
+		add_number(options, "innodb-page-size", dir->page_size);
+	if (dir->log_size && bin->mariadb)
+		add_number(options, "innodb-log-file-size", dir->log_size);
+}
+
+/* Identity: nothing of what it was cloned from goes on. */
+static void add_identity(json_t *options, const struct instance *inst,
+			 const struct server_binary *bin)
+{
+	add_number(options, "server-id",
+		   out_get_int(inst->record, "server_id"));
+	add(options, "skip-log-bin");
+	add(options, "event-scheduler=OFF");
+	add(options,
+	    bin->mariadb ? "skip-slave-start" : "loose-skip-replica-start");
+	if (!bin->mariadb) {
+		add(options, "loose-persisted-globals-load=OFF");
+		add(options, "loose-mysqlx=OFF");
+	}
+}
+
+json_t *life_options(const struct instance *inst, const struct datadir *dir,
+		     const struct server_binary *bin, bool init)
+{
+	uint64_t memory = out_get_int(inst->record, "memory");
+	json_t *options = json_array();
+	char path[PATH_MAX];
+
+	add_text(options, "datadir", dir->path);
+	add_text(options, "socket", instance_socket(inst, path));
+	add_number(options, "port", out_get_int(inst->record, "port"));
+	add_text(options, "bind-address", out_get_text(inst->record, "bind"));
+	add_text(options, "tmpdir", instance_file(inst, "tmp", path));
+	add(options, "skip-name-resolve");
+	add_number(options, "innodb-buffer-pool-size", buffer_pool(memory));
+	add(options, "innodb-buffer-pool-dump-at-shutdown=OFF");
+	add(options, "innodb-buffer-pool-load-at-startup=OFF");
+	if (memory <= UINT64_C(512) << 20)
+		add(options, "loose-performance-schema=OFF");
+	add_files(options, dir, bin);
+	add_identity(options, inst, bin);
+	/* a person's come last, and count */
+	json_array_extend(options, json_object_get(inst->record, "options"));
+	if (init)
+		add_text(options, "init-file",
+			 instance_file(inst, "init.sql", path));
+	return options;
+}

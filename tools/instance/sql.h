@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sql.h - statements to an instance, as its account
+ *
+ * Below: libmysqlclient.  Above: quiesce.c, cmd_prune.c.
+ */
+#ifndef DBS_TOOLS_INSTANCE_SQL_H
+#define DBS_TOOLS_INSTANCE_SQL_H
+
+#include <stddef.h>
+
+#include "tools/instance/instance.h"
+
+struct sql;
+
+/** Connect to a running instance.  Errors: CTL_UNREACHABLE, as all here */
+int sql_open(const struct instance *inst, struct sql **sql);
+void sql_close(struct sql *sql);
+
+/** Run one statement, whose rows are not wanted. */
+int sql_run(struct sql *sql, const char *statement);
+/** Columns @first and @second (-1: none) of the first row; "" where none is. */
+int sql_row(struct sql *sql, const char *statement, int first, char *a,
+	    size_t a_cap, int second, char *b, size_t b_cap);
+
+#endif
