@@ -162,22 +162,27 @@ static int up_limits(const struct invocation *inv, json_t *record)
 	return code;
 }
 
-static int up_ttl(const struct invocation *inv, json_t *record, bool running)
+/* @ttl: out, seconds from when it is up; -1: as it was */
+static int up_ttl(const struct invocation *inv, json_t *record, bool running,
+		  int64_t *ttl)
 {
 	const char *text = inv_value(inv, "ttl");
-	int64_t ttl = (int64_t)out_get_int(record, "ttl_s");
-	int code = CTL_OK;
 
+	*ttl = running ? -1 : (int64_t)out_get_int(record, "ttl_s");
 	if (text && !strcmp(text, "none"))
-		ttl = 0;
+		*ttl = 0;
 	else if (text)
-		code = parse_duration(inv->cmd, text, &ttl);
-	if (code != CTL_OK || (!text && running))
-		return code;
+		return parse_duration(inv->cmd, text, ttl);
+	return CTL_OK;
+}
+
+static void up_set_ttl(json_t *record, int64_t ttl, int64_t from)
+{
+	if (ttl < 0)
+		return;
 	json_object_set_new(record, "ttl_s", json_integer(ttl));
 	json_object_set_new(record, "expires",
-			    json_integer(ttl ? (int64_t)time(NULL) + ttl : 0));
-	return CTL_OK;
+			    json_integer(ttl ? from + ttl : 0));
 }
 
 static json_t *up_new_record(const char *name)
@@ -309,6 +314,7 @@ static int up_run(const struct invocation *inv, struct instance *inst,
 {
 	bool running = instance_server(inst) != 0, made = false;
 	unsigned port, have = (unsigned)out_get_int(inst->record, "port");
+	int64_t ttl = -1;
 	int code = up_port(inv, &port);
 
 	if (code == CTL_OK)
@@ -316,7 +322,7 @@ static int up_run(const struct invocation *inv, struct instance *inst,
 	if (code == CTL_OK)
 		code = up_limits(inv, inst->record);
 	if (code == CTL_OK)
-		code = up_ttl(inv, inst->record, running);
+		code = up_ttl(inv, inst->record, running, &ttl);
 	if (code == CTL_OK && port && port != have && running)
 		code = fail(CTL_CONFLICT,
 			    "instance '%s' runs on port %u; 'dbs down %s' "
@@ -328,10 +334,16 @@ static int up_run(const struct invocation *inv, struct instance *inst,
 		code = up_quota(inv, inst, client);
 	if (code == CTL_OK && port && port != have)
 		code = instance_choose_port(inst, port);
+	/* its time begins when it is up, which may take a while */
+	if (code == CTL_OK)
+		up_set_ttl(inst->record, ttl,
+			   (int64_t)time(NULL) + LIFE_START_MS / 1000);
 	if (code == CTL_OK)
 		code = life_start(inst, client, times);
-	if (code == CTL_OK)
+	if (code == CTL_OK) {
+		up_set_ttl(inst->record, ttl, (int64_t)time(NULL));
 		code = instance_save(inst);
+	}
 	if (code != CTL_OK && made)
 		up_undo(inst, client);
 	return code;

@@ -164,7 +164,9 @@ static const char *unpacker_of(int fd)
 	} all[] = {
 		{"\x28\xb5\x2f\xfd", "zstdcat"},
 		{"\x1f\x8b", "zcat"},
-		{"\xfd" "7zXZ", "xzcat"},
+		{"\xfd"
+		 "7zXZ",
+		 "xzcat"},
 		{"BZh", "bzcat"},
 	};
 	char head[8] = "";
@@ -203,12 +205,12 @@ static void keep_finding(void *arg, const struct gate_finding *f)
 {
 	const struct against *a = arg;
 
-	json_array_append_new(
-		a->findings,
-		json_pack("{s:o, s:o, s:o, s:s, s:s}", "table",
-			  out_text(f->table), "column", out_text(f->column),
-			  "type", out_text(f->type), "why", f->why, "rule",
-			  f->rule));
+	json_array_append_new(a->findings,
+			      json_pack("{s:o, s:o, s:o, s:s, s:s}", "table",
+					out_text(f->table), "column",
+					out_text(f->column), "type",
+					out_text(f->type), "why", f->why,
+					"rule", f->rule));
 }
 
 static void keep_unused(void *arg, const char *sentence)
@@ -264,8 +266,7 @@ static void print_findings(const struct against *a)
 	const json_t *f;
 	size_t i;
 
-	json_array_foreach(a->unused, i, f)
-		note("%s", json_string_value(f));
+	json_array_foreach(a->unused, i, f) note("%s", json_string_value(f));
 	if (!json_array_size(a->findings))
 		return;
 	table = out_table_new(columns, ARRAY_SIZE(columns));

@@ -150,11 +150,35 @@ static void help_option(void *arg, const struct cmd_option *option)
 		printf("  %s\n  %-24s  %s\n", left, "", option->help);
 }
 
+/* "usage: dbs clone [--pool POOL] ...", broken between its parts. */
+static void help_usage(const char *synopsis)
+{
+	size_t column = strlen("usage:");
+
+	fputs("usage:", stdout);
+	while (*synopsis) {
+		size_t len = strcspn(synopsis, " ");
+
+		/* what stands in brackets stays together */
+		if (*synopsis == '[' && strcspn(synopsis, "]") > len)
+			len = strcspn(synopsis, "]") + 1;
+		if (column + 1 + len > 78) {
+			fputs("\n          ", stdout);
+			column = 10;
+		}
+		printf(" %.*s", (int)len, synopsis);
+		column += 1 + len;
+		synopsis += len + (synopsis[len] == ' ');
+	}
+	putchar('\n');
+}
+
 void help_cmd(const struct cmd *cmd)
 {
 	char *synopsis = cmd_synopsis(cmd);
 
-	printf("usage: %s\n\n%s\n", synopsis ? synopsis : cmd->name, cmd->help);
+	help_usage(synopsis ? synopsis : cmd->name);
+	printf("\n%s\n", cmd->help);
 	if (cmd->text)
 		printf("\n%s", cmd->text);
 	puts("\noptions:");

@@ -472,6 +472,68 @@ time_is_over()
 	"$DBS" down d --rm --yes
 }
 
+# A crash of a server with a binary log leaves transactions that are prepared.
+live_clone()
+{
+	local i pid acked
+
+	mariadb_start prod "$MNT/prod" --innodb-buffer-pool-size=32M \
+		--log-bin=prod-bin --server-id=7
+	mariadb_sql prod "CREATE TABLE shop.live (w INT, n INT,
+		PRIMARY KEY (w, n))"
+	rm -f "$HOST_TMP/stop"
+	for ((i = 1; i <= 4; i++)); do
+		live_writer "$i" &
+	done
+	until [ -s "$HOST_TMP/acked.1" ]; do sleep 0.05; done
+	for ((i = 1; i <= 3; i++)); do
+		sleep 0.3
+		cat "$HOST_TMP"/acked.[1-4] | wc -l >"$HOST_TMP/before.$i"
+		"$DBS" snapshot "prod@live$i"
+	done
+	: >"$HOST_TMP/stop"
+	wait %?live_writer 2>/dev/null || true
+	mariadb_stop prod
+	for ((i = 1; i <= 3; i++)); do
+		"$DBS" up "l$i" --from "prod@live$i"
+		acked=$(query "l$i" 'SELECT COUNT(*) FROM shop.live')
+		echo "$acked rows, $(cat "$HOST_TMP/before.$i") acknowledged"
+		[ "$acked" -ge "$(cat "$HOST_TMP/before.$i")" ]
+		says "l$i" 'CHECK TABLE shop.live' 'shop.live check status OK'
+		"$DBS" down "l$i" --rm --yes
+	done
+}
+live_writer() # NUMBER
+{
+	local n=0
+
+	while [ ! -e "$HOST_TMP/stop" ]; do
+		n=$((n + 1))
+		echo "INSERT INTO shop.live VALUES ($1, $n); SELECT $n;"
+	done | mariadb_client prod --batch --skip-column-names --unbuffered \
+		>"$HOST_TMP/acked.$1"
+}
+
+# What a server that is held still says of itself stands beside the snapshot.
+quiesced()
+{
+	fails 3 "no instance 'prod'" "$DBS" snapshot -q prod@q
+	"$DBS" up q --from prod@clean -o log-bin=q-bin
+	query q 'INSERT INTO shop.item VALUES (7000, "before")'
+	"$DBS" snapshot --quiesce q@still
+	query q 'INSERT INTO shop.item VALUES (7001, "after")'
+	[ "$("$DBS" get q@still user:dbs.consistency)" = quiesced ]
+	[[ $("$DBS" get q@still user:dbs.server) == "MariaDB 10."* ]]
+	[[ $("$DBS" get q@still user:dbs.binlog) == q-bin.0*:* ]]
+	[[ $("$DBS" get q@still user:dbs.gtid) == 0-*-* ]]
+	"$DBS" up r --from q@still
+	says r 'SELECT MAX(id) FROM shop.item' 7000
+	"$DBS" down r
+	fails 69 "does not run" "$DBS" snapshot -q r@q
+	"$DBS" down r --rm --yes
+	"$DBS" down q --rm --yes
+}
+
 # Who is connected, or was in between, keeps it up.
 nobody_uses_it()
 {
@@ -564,6 +626,9 @@ main()
 	claim "what cannot be started says why and leaves nothing" bad_ups
 	claim "what always crashes is given up, and restored" crash_loop
 	claim "its time is over" time_is_over
+	claim "each acknowledged commit is in a clone of a live server" \
+		live_clone
+	claim "a snapshot of a server that is held still" quiesced
 	claim "nobody uses it" nobody_uses_it
 	claim "a data directory in a folder" in_folder
 	claim "a client may shut it down" stopped_by_sql

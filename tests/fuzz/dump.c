@@ -9,6 +9,7 @@
  *
  * The first byte of an input says how it is read, the rest is the dump.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "tests/fuzz/fuzz.h"
@@ -16,7 +17,9 @@
 #include "tests/lib/sql_text.h"
 #include "tools/import/sql_rewriter.h"
 
-#define MASK "a'\\\"\n),(1;-- /*"
+/* All of an input; the default is large for a sanitizer. */
+#define BUFFER 4096u
+#define MASK   "a'\\\"\n),(1;-- /*"
 
 void fuzz_setup(void)
 {
@@ -27,7 +30,7 @@ void fuzz_setup(void)
 static void check_events(const struct sql_reader_options *options,
 			 const char *dump, size_t len, uint8_t how)
 {
-	const struct sql_cut plain = {0};
+	const struct sql_cut plain = {BUFFER, 0, 0};
 	const struct sql_cut cut = {16u + (how & 0x38u), 1u + (how & 7u),
 				    how & 1u};
 	char *want = sql_events(options, dump, len, &plain);
@@ -144,6 +147,7 @@ static uint64_t count_masked(const struct sql_reader_options *options,
 
 	o.read = sql_source_read;
 	o.arg = &source;
+	o.buffer = BUFFER;
 	MUST(sql_reader_new(&o, &r) == 0);
 	do {
 		MUST(sql_reader_next(r, &ev) == 0);
@@ -162,12 +166,27 @@ static uint64_t count_masked(const struct sql_reader_options *options,
 	return nr_rows;
 }
 
+static void check_changed(const struct sql_reader_options *options,
+			  const char *dump, size_t len, uint64_t nr_rows)
+{
+	struct written w = {.change = true};
+	const int err = rewrite(options, dump, len, &w);
+
+	if (err) {
+		/* rows grew, and a statement that had to be cut can't be */
+		MUST(err == -ENOTSUP);
+	} else {
+		MUST(w.nr_rows == nr_rows);
+		MUST(count_masked(options, w.bytes.p, w.bytes.len) == nr_rows);
+	}
+	sql_buf_release(&w.bytes);
+}
+
 void fuzz_one(const uint8_t *data, size_t len)
 {
 	struct sql_reader_options options = {.limit = 1u << 20};
-	struct written same = {0}, changed = {.change = true};
 	const char *dump = (const char *)data + 1;
-	int err;
+	struct written w = {0};
 
 	if (len == 0)
 		return;
@@ -176,15 +195,10 @@ void fuzz_one(const uint8_t *data, size_t len)
 	options.db = data[0] & 0x80 ? "db" : NULL;
 	check_events(&options, dump, len, data[0]);
 
-	err = rewrite(&options, dump, len, &same);
-	if (!err) {
-		MUST(same.bytes.len == len);
-		MUST(len == 0 || !memcmp(same.bytes.p, dump, len));
-		MUST(!rewrite(&options, dump, len, &changed));
-		MUST(changed.nr_rows == same.nr_rows);
-		MUST(count_masked(&options, changed.bytes.p,
-				  changed.bytes.len) == same.nr_rows);
+	if (!rewrite(&options, dump, len, &w)) {
+		MUST(w.bytes.len == len);
+		MUST(len == 0 || !memcmp(w.bytes.p, dump, len));
+		check_changed(&options, dump, len, w.nr_rows);
 	}
-	sql_buf_release(&same.bytes);
-	sql_buf_release(&changed.bytes);
+	sql_buf_release(&w.bytes);
 }

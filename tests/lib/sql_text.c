@@ -50,11 +50,18 @@ static void print_name(FILE *f, const struct sql_name *name)
 
 static void print_bytes(FILE *f, const char *p, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)p[i] < ' ' || (unsigned char)p[i] > '~')
-			fprintf(f, "\\x%02x", (unsigned char)p[i]);
-		else
-			fputc(p[i], f);
+	static const char hex[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < len; i++) {
+		if ((unsigned char)p[i] >= ' ' && (unsigned char)p[i] <= '~') {
+			putc_unlocked(p[i], f);
+			continue;
+		}
+		putc_unlocked('\\', f);
+		putc_unlocked('x', f);
+		putc_unlocked(hex[(unsigned char)p[i] >> 4], f);
+		putc_unlocked(hex[p[i] & 15], f);
+	}
 }
 
 static void print_value(FILE *f, const struct sql_value *v)

@@ -313,6 +313,7 @@ static void reader__what_is_longer_than_the_limit_is_an_error(void **state)
 	char *got;
 
 	(void)state;
+	MUST(dump);
 	strcpy(dump, "INSERT INTO t VALUES (1,'");
 	memset(dump + 25, 'x', 100000);
 	strcpy(dump + 100025, "');");
@@ -335,6 +336,7 @@ static void reader__long_comments_come_in_pieces(void **state)
 	size_t n;
 
 	(void)state;
+	MUST(dump);
 	n = (size_t)sprintf(dump, "-- MySQL dump ");
 	memset(dump + n, '*', len);
 	n += len;

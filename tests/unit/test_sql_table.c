@@ -243,6 +243,14 @@ static void split__secondary_and_foreign_keys_go(void **state)
 	       "ADD KEY (a)|ADD KEY (b)|ADD KEY (c)|");
 }
 
+static void split__a_comment_hides_nothing_when_a_key_is_gone(void **state)
+{
+	(void)state;
+	splits("CREATE TABLE t (a int -- the first\n, KEY k (a) # the key\n)",
+	       0, "CREATE TABLE t (a int -- the first\n)",
+	       "ADD KEY k (a) # the key\n|");
+}
+
 static void split__what_is_needed_or_in_doubt_stays(void **state)
 {
 	(void)state;
@@ -281,6 +289,8 @@ int main(void)
 		cmocka_unit_test(table__what_it_cannot_understand_is_none),
 		cmocka_unit_test(table__a_select_brings_data),
 		cmocka_unit_test(split__secondary_and_foreign_keys_go),
+		cmocka_unit_test(
+			split__a_comment_hides_nothing_when_a_key_is_gone),
 		cmocka_unit_test(split__what_is_needed_or_in_doubt_stays),
 	};
 

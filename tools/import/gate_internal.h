@@ -36,7 +36,7 @@ enum sign gate_name_sign(const struct mask_column *column);
 struct gate_counts {
 	uint32_t nr; /* looked at: not NULL, not empty */
 	uint32_t nr_of[NR_SIGNS];
-	uint16_t year_min, year_max; /* of dates */
+	uint16_t year_min, year_max; /* of dates that births can have */
 };
 
 void gate_value_look(const struct mask_column *column,

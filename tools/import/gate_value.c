@@ -208,10 +208,9 @@ static void look_at_date(const char *b, size_t len, struct gate_counts *counts)
 			return;
 		year = year * 10 + (unsigned)(b[i] - '0');
 	}
-	if (!year)
+	if (year < 1900 || year > 2020)
 		return;
-	if (year >= 1900 && year <= 2020)
-		counts->nr_of[SIGN_BIRTH]++;
+	counts->nr_of[SIGN_BIRTH]++;
 	if (!counts->year_min || year < counts->year_min)
 		counts->year_min = (uint16_t)year;
 	if (year > counts->year_max)
@@ -263,7 +262,7 @@ enum sign gate_value_sign(const struct mask_column *column,
 		if (nr && nr * 1000 >= (uint64_t)counts->nr * shares[i].share)
 			return shares[i].sign;
 	}
-	/* dates of a working life are more than 30 years apart, and past */
+	/* those of births are decades apart, and past */
 	if (column->class == CLASS_DATE && counts->nr >= 5 &&
 	    (uint64_t)counts->nr_of[SIGN_BIRTH] * 10 >=
 		    (uint64_t)counts->nr * 9 &&

@@ -341,17 +341,22 @@ static size_t count_chars(const struct mask_value *in)
 	return nr ? nr : 1;
 }
 
+/* Words of the first syllables, which have the bits; later ones only fill. */
+static const uint8_t first_words[] = {3, 4, 4};
+#define FREE_MIN (2 * UNIQUE_SYLLABLES + 2) /* with the spaces between */
+
 static void make_free(const struct mask *mask, uint64_t room, struct source *s,
 		      struct mask_buf *out)
 {
-	unsigned left;
+	unsigned left, nr = 0;
 
 	(void)mask;
-	/* the first word has the bits, others only fill the room */
 	while (out->len + 1 < room) {
-		left = out->len ? 2 + take(s, 2) : UNIQUE_SYLLABLES;
 		if (out->len)
 			put(out, ' ');
+		left = nr < ARRAY_SIZE(first_words) ? first_words[nr]
+						    : 2 + take(s, 2);
+		nr++;
 		while (left-- && out->len + 2 <= room)
 			syllable(s, out);
 	}
@@ -367,7 +372,7 @@ int text_free(const struct mask *mask, const struct mask_column *column,
 	      const struct mask_value *in, struct mask_buf *out)
 {
 	/* short ones become longer: two must not become the same */
-	const size_t nr = MAX_OF(count_chars(in), (size_t)2 * UNIQUE_SYLLABLES);
+	const size_t nr = MAX_OF(count_chars(in), (size_t)FREE_MIN);
 
 	return make(mask, column, in, out, LABEL_TEXT, nr, make_free);
 }
@@ -463,7 +468,7 @@ uint32_t text_bits(const struct mask *mask, uint64_t room)
 			return 6 * fit(room, WORD_SYLLABLES);
 		return 6 * STREET_SYLLABLES + 9;
 	case MASK_TEXT:
-		return 6 * fit(room, UNIQUE_SYLLABLES);
+		return 6 * fit(room > 2 ? room - 2 : room, UNIQUE_SYLLABLES);
 	case MASK_HASH:
 		return mask->uuid ? 122
 				  : MIN_OF(4 * hash_length(mask, room), 128u);

@@ -142,7 +142,7 @@ int reader_rows(struct sql_reader *r, struct sql_event *ev)
 			   r->whole);
 	if (err == -EBADMSG)
 		return reader_fail(r, err, row->bad_at, "%s", row->bad_what);
-	if (!err && r->nr_utf8 > 0)
+	if (!err && r->nr_utf8 > 0 && (row->flags & SQL_VALUE_HIGH))
 		err = check_utf8(r);
 	if (err)
 		return err;

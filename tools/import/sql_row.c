@@ -131,7 +131,10 @@ static int take_number(struct scan *s, struct sql_value *v, const char **q)
 
 	if (*p == '0' && p + 1 < s->end && (p[1] == 'x' || p[1] == 'b'))
 		return take_digits(s, v, p[1] == 'x', false, q);
-	p = sql_number_end(p, s->end);
+	while (*p >= '0' && *p <= '9')
+		p++;
+	if ((*p != ',' && *p != ')') || p == v->text)
+		p = sql_number_end(v->text, s->end);
 	if (p == s->end)
 		return cut(s, v->text, "unterminated row");
 	v->kind = SQL_NUMBER;
@@ -238,6 +241,12 @@ static int take_value(struct scan *s, struct sql_value *v, const char **q)
 
 	if (c == '\'' || c == '"')
 		return take_string(s, v, v->text, q);
+	if (c == 'N' && !memcmp(v->text, "NULL", 4) &&
+	    (v->text[4] == ',' || v->text[4] == ')')) {
+		v->kind = SQL_NULL;
+		*q = v->text + 4;
+		return 0;
+	}
 	if ((c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.')
 		return take_number(s, v, q);
 	if (sql_is_word(c))
@@ -282,7 +291,7 @@ int sql_row_scan(struct sql_row *row, const struct sql_dialect *d,
 	struct scan s = {d, end, whole, row};
 	int err;
 
-	row->nr = 0;
+	row->nr = row->flags = 0;
 	p++;
 	for (;;) {
 		struct sql_value *v;
@@ -312,6 +321,7 @@ int sql_row_scan(struct sql_row *row, const struct sql_dialect *d,
 		err = scan_value(&s, v, &q, &next);
 		if (err)
 			return err;
+		row->flags |= v->flags;
 		v->len = (uint32_t)(q - p);
 		row->nr++;
 		p = next + 1;

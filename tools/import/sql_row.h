@@ -21,6 +21,7 @@
 struct sql_row {
 	struct sql_value *values; /* of the last row scanned */
 	unsigned nr, cap;
+	unsigned flags;	 /* of any of them */
 	const char *end; /* past its ')' */
 	/* after -EBADMSG */
 	const char *bad_at;
@@ -35,7 +36,7 @@ void sql_row_release(struct sql_row *row);
  * @end: zeros follow it, SQL_SLACK of them
  *
  * Errors: -EAGAIN it may go on past @end; -EBADMSG; -ENOMEM
- * Cost:   one pass, a block of 16 bytes at a time in strings
+ * Cost:   one pass, a block of 32 bytes at a time in strings
  */
 int sql_row_scan(struct sql_row *row, const struct sql_dialect *d,
 		 const char *p, const char *end, bool whole);

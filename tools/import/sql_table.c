@@ -283,8 +283,11 @@ static void parse_def(struct parser *ps)
 		return;
 	}
 	end = ps->tok.p;
-	while (end > t->text + def.start && sql_is_space(end[-1]))
+	while (end > ps->taken && sql_is_space(end[-1]))
 		end--;
+	/* the newline that ends a comment is part of it */
+	if (end > ps->taken)
+		end = ps->tok.p;
 	def.end = (size_t)(end - t->text);
 	if (def.key >= 0) {
 		t->keys[def.key].start = def.start;

@@ -77,8 +77,13 @@ static bool has_length(const struct type *type)
 /* "character varying", "national char", "double precision" */
 static const char *type_words(struct parser *ps)
 {
-	const char *base = parser_lower(ps);
+	const char *base;
 
+	if (ps->tok.kind != SQL_TOK_WORD) {
+		ps->err = ps->err ? ps->err : -EBADMSG;
+		return NULL;
+	}
+	base = parser_lower(ps);
 	if (!base)
 		return NULL;
 	if (!strcmp(base, "national"))

@@ -62,7 +62,15 @@ const char *sql_scan_bad_utf8(const char *p, const char *end)
 	while (p < end) {
 		const unsigned char c = (unsigned char)*p;
 		unsigned n;
+		uint64_t eight;
 
+		if (end - p >= 8) {
+			memcpy(&eight, p, 8);
+			if (!(eight & UINT64_C(0x8080808080808080))) {
+				p += 8;
+				continue;
+			}
+		}
 		if (c < 0x80) {
 			p++;
 			continue;
@@ -107,25 +115,21 @@ static void decode_string(const struct sql_value *v, struct sql_buf *out)
 	const char *p = v->text + v->body, *end = p + v->body_len;
 	const char quote = p[-1];
 	const char escape = v->flags & SQL_VALUE_NO_BACKSLASH ? quote : '\\';
-	unsigned high = 0;
 	char *o = out->p;
 
-	while (p < end) {
-		const char *q = sql_scan_two(p, end, quote, escape, &high);
-
-		memcpy(o, p, (size_t)(q - p));
-		o += q - p;
-		if (q + 1 >= end)
+	for (;;) {
+		o = sql_copy_two(o, &p, end, quote, escape);
+		if (p + 1 >= end)
 			break;
-		if (*q == quote) {
+		if (*p == quote) {
 			*o++ = quote;
 		} else {
 			/* for LIKE: they stay escaped */
-			if (q[1] == '%' || q[1] == '_')
+			if (p[1] == '%' || p[1] == '_')
 				*o++ = '\\';
-			*o++ = unescaped(q[1]);
+			*o++ = unescaped(p[1]);
 		}
-		p = q + 2;
+		p += 2;
 	}
 	out->len = (size_t)(o - out->p);
 }
@@ -182,7 +186,7 @@ int sql_value_bytes(const struct sql_value *v, struct sql_buf *scratch,
 		return -ENOTSUP;
 	}
 	scratch->len = 0;
-	err = sql_buf_reserve(scratch, (size_t)v->body_len + 1);
+	err = sql_buf_reserve(scratch, (size_t)v->body_len + SQL_SLACK);
 	if (err)
 		return err;
 	if (v->kind == SQL_STRING)
@@ -258,25 +262,57 @@ static int encode_hex(struct sql_buf *out, const char *bytes, size_t len)
 	return 0;
 }
 
-/* What stands after the backslash for @c; 0: it stands for itself. */
-static char escaped(char c)
+/* What stands after the backslash for a byte; 0: it stands for itself. */
+static const char escapes[256] = {
+	['\0'] = '0',  ['\n'] = 'n',  ['\r'] = 'r', [26] = 'Z',
+	['\\'] = '\\', ['\''] = '\'', ['"'] = '"',
+};
+
+#ifdef __SSE2__
+/* Are there bytes to be escaped among 16? */
+static bool has_escapes(__m128i v)
 {
-	switch (c) {
-	case '\0':
-		return '0';
-	case '\n':
-		return 'n';
-	case '\r':
-		return 'r';
-	case 26:
-		return 'Z';
-	case '\\':
-	case '\'':
-	case '"':
-		return c;
-	default:
-		return 0;
+	const __m128i low = _mm_or_si128(
+		_mm_or_si128(_mm_cmpeq_epi8(v, _mm_setzero_si128()),
+			     _mm_cmpeq_epi8(v, _mm_set1_epi8('\n'))),
+		_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\r')),
+			     _mm_cmpeq_epi8(v, _mm_set1_epi8(26))));
+	const __m128i signs = _mm_or_si128(
+		_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\\')),
+			     _mm_cmpeq_epi8(v, _mm_set1_epi8('\''))),
+		_mm_cmpeq_epi8(v, _mm_set1_epi8('"')));
+
+	return _mm_movemask_epi8(_mm_or_si128(low, signs)) != 0;
+}
+#endif
+
+static char *encode_backslash(char *o, const char *bytes, const char *end)
+{
+	while (bytes < end) {
+		size_t n = (size_t)(end - bytes);
+
+#ifdef __SSE2__
+		if (n >= 16) {
+			const __m128i v = sql_load(bytes);
+
+			n = 16;
+			if (!has_escapes(v)) {
+				_mm_storeu_si128((__m128i *)(void *)o, v);
+				o += 16;
+				bytes += 16;
+				continue;
+			}
+		}
+#endif
+		for (; n > 0; n--, bytes++) {
+			const char e = escapes[(unsigned char)*bytes];
+
+			if (e)
+				*o++ = '\\';
+			*o++ = e ? e : *bytes;
+		}
 	}
+	return o;
 }
 
 static int encode_string(struct sql_buf *out, char quote, bool backslash,
@@ -289,15 +325,13 @@ static int encode_string(struct sql_buf *out, char quote, bool backslash,
 		return err;
 	o = out->p + out->len;
 	*o++ = quote;
-	for (size_t i = 0; i < len; i++) {
-		const char c = bytes[i];
-		const char e = backslash ? escaped(c) : c == quote ? c : 0;
-
-		if (e) {
-			*o++ = backslash ? '\\' : quote;
-			*o++ = e;
-		} else {
-			*o++ = c;
+	if (backslash) {
+		o = encode_backslash(o, bytes, bytes + len);
+	} else {
+		for (size_t i = 0; i < len; i++) {
+			if (bytes[i] == quote)
+				*o++ = quote;
+			*o++ = bytes[i];
 		}
 	}
 	*o++ = quote;

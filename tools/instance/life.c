@@ -126,7 +126,7 @@ static int stop_all(struct instance *inst, bool kills, bool keep_monitor,
 {
 	int code;
 
-	if (!instance_monitored(inst) && !instance_server(inst))
+	if (!monitor_answers(inst) && !instance_server(inst))
 		return CTL_OK;
 	code = monitor_ensure(inst);
 	if (code == CTL_OK)
@@ -332,7 +332,11 @@ static int fail_start(struct instance *inst, off_t log_size)
 	int code = CTL_FAILED;
 
 	/* asked before it is told to stop: how it ended */
-	monitor_call(inst, "stop", json_pack("{s:b}", "kill", 1), &state);
+	if (monitor_answers(inst))
+		monitor_call(inst, "stop", json_pack("{s:b}", "kill", 1),
+			     &state);
+	if (!state)
+		state = instance_state(inst);
 	last = json_object_get(state, "last_exit");
 	fail(code,
 	     "the server of instance '%s' %s at its start; the end of "

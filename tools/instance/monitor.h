@@ -50,6 +50,12 @@ int monitor_main(const char *name);
 int monitor_ensure(const struct instance *inst);
 
 /**
+ * Is there a monitor to send requests to?  Waits for one that is ending, or
+ * only beginning.
+ */
+bool monitor_answers(const struct instance *inst);
+
+/**
  * Ask for @command.  @arguments: the reference is taken, may be NULL;
  * @result: out, the state, or NULL if not wanted
  */

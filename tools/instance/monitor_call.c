@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tools/cmd.h"
@@ -100,6 +101,22 @@ static int connect_monitor(const struct instance *inst)
 		return fd;
 	close(fd);
 	return -EPERM;
+}
+
+bool monitor_answers(const struct instance *inst)
+{
+	const struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
+
+	for (int i = 0; i < 1000 && instance_monitored(inst); i++) {
+		int fd = connect_monitor(inst);
+
+		if (fd >= 0) {
+			close(fd);
+			return true;
+		}
+		nanosleep(&pause, NULL);
+	}
+	return false;
 }
 
 static int fail_monitor(const struct instance *inst, int err)
