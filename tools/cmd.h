@@ -185,6 +185,7 @@ int run_diff(struct invocation *inv);
 int run_set(struct invocation *inv);
 int run_get(struct invocation *inv);
 
+int run_import(struct invocation *inv);
 int run_rules_check(struct invocation *inv);
 
 int run_up(struct invocation *inv);
