@@ -439,6 +439,8 @@ static int on_row(void *arg, const struct sql_event *row,
 			      row->row, t->full);
 	if (gate_next(t->gate))
 		err = look_at(im, row);
+	if (im->proof)
+		proof_row(im->proof);
 	for (unsigned i = 0; i < row->nr_values && !err; i++) {
 		const struct mask *mask = t->plan->masks[im->map[i]];
 		const struct sql_value *v = &row->values[i];

@@ -7,6 +7,7 @@
 
 #include <xxhash.h>
 
+#include "store/util.h"
 #include "tools/import/proof_internal.h"
 
 #define WORD_GRAMS_MAX	 24u
@@ -124,16 +125,46 @@ static uint64_t gram_of(const struct proof *proof, const char *p)
 	return proof_gram(proof, bytes);
 }
 
-void proof_text(struct proof *proof, const char *text, size_t len)
+void proof_row(struct proof *proof)
+{
+	proof->nr_tail = 0;
+}
+
+/* The grams in [text, text + len) from @from on, where they end. */
+static void keep_grams(struct proof *proof, const char *text, size_t len,
+		       size_t from)
 {
 	size_t run = 0;
 
 	for (size_t i = 0; i < len; i++) {
 		run = is_wordy((unsigned char)text[i]) ? run + 1 : 0;
-		if (run < GRAM_BYTES)
+		if (run < GRAM_BYTES || i < from)
 			continue;
 		proof_set(proof->filter,
 			  filter_at(gram_of(proof, text + i + 1 - GRAM_BYTES)));
+	}
+}
+
+void proof_text(struct proof *proof, const char *text, size_t len)
+{
+	char joint[2 * GRAM_BYTES];
+	size_t n = MIN_OF(len, (size_t)GRAM_BYTES - 1);
+
+	/* no byte stands between two texts of a row */
+	memcpy(joint, proof->tail, proof->nr_tail);
+	memcpy(joint + proof->nr_tail, text, n);
+	keep_grams(proof, joint, proof->nr_tail + n, proof->nr_tail);
+	keep_grams(proof, text, len, 0);
+	if (len >= GRAM_BYTES - 1) {
+		memcpy(proof->tail, text + len - (GRAM_BYTES - 1),
+		       GRAM_BYTES - 1);
+		proof->nr_tail = GRAM_BYTES - 1;
+	} else {
+		const size_t all = proof->nr_tail + len;
+		const size_t keep = MIN_OF(all, (size_t)GRAM_BYTES - 1);
+
+		memcpy(proof->tail, joint + all - keep, keep);
+		proof->nr_tail = keep;
 	}
 }
 

@@ -86,6 +86,8 @@ int proof_value(struct proof *proof, int column, const struct mask_value *in,
 		const struct mask_buf *out);
 /** One that cannot be looked for. */
 void proof_binary(struct proof *proof);
+/** A row begins: the texts that follow stand side by side in a page. */
+void proof_row(struct proof *proof);
 /** Text that may contain words: PR2. */
 void proof_text(struct proof *proof, const char *text, size_t len);
 /** All files of a new server: the same. */

@@ -44,6 +44,8 @@ struct proof {
 	/* of each word: how many, then their bits in the filter */
 	uint32_t *grams;
 	size_t nr_grams, cap_grams;
+	char tail[GRAM_BYTES]; /* of the row's text so far */
+	size_t nr_tail;
 	uint64_t *bitmap; /* of the scan */
 	unsigned bitmap_bits;
 	struct proof_stats stats;

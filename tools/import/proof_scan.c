@@ -126,8 +126,10 @@ static int scan_file(struct scan *s, int fd, const char *name)
 		if (n < 0)
 			return -errno;
 		memset(s->buf + len, 0, PROOF_LENGTH_MAX);
-		if (s->learns)
+		if (s->learns) {
+			proof_row(s->proof);
 			proof_text(s->proof, s->buf, len);
+		}
 		/* the last ones are scanned with what follows */
 		e = s->learns ? NULL
 			      : scan_bytes(s->proof, s->buf,
