@@ -316,14 +316,18 @@ gate_names_it()
 
 leak_is_found()
 {
-	zstdcat "$DUMPS/sakila.sql.zst" |
-		sed "s/'A Epic Drama of a Feminist/'MARY.SMITH@sakilacustomer.org &/;t
-		s/A Epic Drama of a Feminist/MARY.SMITH@sakilacustomer.org &/" \
-		>"$HOST_TMP/leak.sql"
-	grep -q "MARY.SMITH@sakilacustomer.org A Epic\|'MARY.SMITH" \
-		"$HOST_TMP/leak.sql"
+	grep -q 'org A Epic' "$HOST_TMP/leak.sql"
+	# the gate sees it ...
+	fails 1 'sakila.film.description' import --from "$HOST_TMP/leak.sql" \
+		--rules "$HOST_TMP/sakila.yaml"
+	# ... and who keeps the column all the same is told by the proof
+	{
+		cat "$HOST_TMP/sakila.yaml"
+		echo '  sakila.film: { columns: { description: keep } }'
+		echo '  sakila.film_text: { columns: { description: keep } }'
+	} >"$HOST_TMP/leak.yaml"
 	fails 1 "sakila.customer.email is in file 'sakila/film" \
-		import --from "$HOST_TMP/leak.sql" --rules "$HOST_TMP/sakila.yaml"
+		import --from "$HOST_TMP/leak.sql" --rules "$HOST_TMP/leak.yaml"
 }
 
 # killed MOMENT: where the import ends at once
@@ -390,13 +394,15 @@ two_at_once()
 
 truncated()
 {
-	zstdcat "$DUMPS/sakila.sql.zst" | head -c 2000000 >"$HOST_TMP/cut.sql"
+	head -c 2000000 "$HOST_TMP/leak.sql" >"$HOST_TMP/cut.sql"
 	fails 2 'table .*row|row .*table' import --from "$HOST_TMP/cut.sql"
 	head -c 300000 "$DUMPS/sakila.sql.zst" >"$HOST_TMP/cut.zst"
 	fails 2 'cut off' import --from "$HOST_TMP/cut.zst"
-	gzip -c "$HOST_TMP/leak.sql" | head -c 200000 >"$HOST_TMP/cut.gz"
+	gzip -c "$HOST_TMP/leak.sql" >"$HOST_TMP/cut.gz"
+	truncate -s 200000 "$HOST_TMP/cut.gz"
 	fails 2 'cut off' import --from "$HOST_TMP/cut.gz"
-	xz -0 -c "$HOST_TMP/leak.sql" | head -c 200000 >"$HOST_TMP/cut.xz"
+	xz -0 -c "$HOST_TMP/leak.sql" >"$HOST_TMP/cut.xz"
+	truncate -s 200000 "$HOST_TMP/cut.xz"
 	fails 2 'cut off' import --from "$HOST_TMP/cut.xz"
 }
 
@@ -480,12 +486,10 @@ from_mydumper()
 	import --from "$HOST_TMP/mydumper" --rules "$HOST_TMP/sakila.yaml" \
 		--snapshot mydumper
 	[ "$("$DBS" get prod@mydumper user:dbs.import.rows)" = 47273 ]
-	"$DBS" refresh t --yes prod@mydumper 2>/dev/null || {
-		"$DBS" down t --rm --yes
-		"$DBS" up t --from prod@mydumper
-	}
+	"$DBS" up t --from prod@mydumper
 	same counts sakila
 	same joins
+	"$DBS" down t --rm --yes
 	rm "$HOST_TMP/mydumper/metadata"
 	fails 2 'not whole' import --from "$HOST_TMP/mydumper"
 }
@@ -552,32 +556,60 @@ claim "a pool is there" "$DBS" pool create "$DBS_POOL" --size 8G --sparse
 claim "it is mounted" host_mount "$DBS_POOL" "$MNT"
 claim "the originals are there" originals
 
+part()
+{
+	[ "${#PARTS[@]}" = 0 ] || [[ " ${PARTS[*]} " == *" $1 "* ]]
+}
+PARTS=("$@")
+
+zstd -q -dc "$DUMPS/sakila.sql.zst" |
+	sed 's/A Epic Drama of a Feminist/MARY.SMITH@sakilacustomer.org &/' \
+		>"$HOST_TMP/leak.sql"
 claim "a dump of sakila becomes a dataset" imported one sakila
-claim "sakila: every row is there" same counts sakila
-claim "sakila: joins over masked columns are the same" same joins
-claim "sakila: keys, triggers and routines are the same" same keys sakila
-claim "sakila: no row keeps its value" no_row_keeps_its_value
-claim "sakila: no original is in any byte" no_original_left sakila "$MNT/prod"
+if part sakila; then
+	claim "sakila: every row is there" same counts sakila
+	claim "sakila: joins over masked columns are the same" same joins
+	claim "sakila: keys, triggers and routines are the same" \
+		same keys sakila
+	claim "sakila: no row keeps its value" no_row_keeps_its_value
+	claim "sakila: no original is in any byte" \
+		no_original_left sakila "$MNT/prod"
+fi
 claim "the instance goes" "$DBS" down t --rm --yes
-claim "with a rule removed the gate names the column" untouched gate_names_it
-claim "a planted leak is found" untouched leak_is_found
-claim "a truncated dump changes nothing" untouched truncated
-claim "what is refused changes nothing" untouched refused
-claim "a killed import changes nothing, and is cleaned up" \
-	untouched next_one_cleans_up
-claim "a crash before the switch changes nothing" untouched crash_before_switch
-claim "a crash after the switch is finished by the next" crash_after_switch
-claim "two at once are refused" two_at_once
-claim "a full pool is said" full_pool
-claim "a URL goes on after a break" over_http
-claim "employee replaces sakila" imported two employee
-claim "employee: every row is there" same counts employee
-claim "employee: keys are the same" same keys employee
-claim "employee: no original is in any byte" \
-	no_original_left employee "$MNT/prod"
-claim "the first snapshot is still there" [ -d "$MNT/prod/.dbs/snapshot/one/sakila" ]
-claim "a directory of mydumper is read" from_mydumper
-claim "a server is dumped" from_server
-claim "stdin is read, and what is published has no original" \
-	from_stdin_and_published
+if part rules; then
+	claim "with a rule removed the gate names the column" \
+		untouched gate_names_it
+	claim "a planted leak is found" untouched leak_is_found
+fi
+if part wrong; then
+	claim "a truncated dump changes nothing" untouched truncated
+	claim "what is refused changes nothing" untouched refused
+	claim "a full pool is said" full_pool
+fi
+if part killed; then
+	claim "a killed import changes nothing, and is cleaned up" \
+		untouched next_one_cleans_up
+	claim "a crash before the switch changes nothing" \
+		untouched crash_before_switch
+	claim "a crash after the switch is finished by the next" \
+		crash_after_switch
+	claim "two at once are refused" two_at_once
+fi
+if part employee; then
+	claim "employee replaces sakila" imported two employee
+	claim "employee: every row is there" same counts employee
+	claim "employee: keys are the same" same keys employee
+	claim "employee: no original is in any byte" \
+		no_original_left employee "$MNT/prod"
+	claim "the first snapshot is still there" \
+		[ -d "$MNT/prod/.dbs/snapshot/one/sakila" ]
+	claim "the instance goes" "$DBS" down t --rm --yes
+fi
+if part sources; then
+	claim "a URL goes on after a break" over_http
+	claim "a directory of mydumper is read" from_mydumper
+	claim "a server is dumped" from_server
+	claim "stdin is read, and what is published has no original" \
+		from_stdin_and_published
+fi
 echo "all claims hold"

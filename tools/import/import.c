@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "tools/import/import_internal.h"
@@ -306,6 +307,7 @@ static int end_server(struct import *im)
 	static const char smaller_mysql[] =
 		"SET GLOBAL innodb_redo_log_capacity=104857600";
 	const struct server_binary *bin = &im->server.bin;
+	const uint64_t start = now_ns();
 	int err = 0, code;
 
 	if (bin->mariadb && bin->version >= SERVER_VERSION(10, 9))
@@ -318,6 +320,7 @@ static int end_server(struct import *im)
 	load_close(im->load);
 	im->load = NULL;
 	code = private_stop(&im->server);
+	im->stop_ms = (now_ns() - start) / 1000000;
 	if (code != CTL_OK && import_store_is_full(im))
 		code = fail(CTL_NO_SPACE, "the pool is full: '%s' is as it was",
 			    im->options->dataset);
@@ -432,6 +435,7 @@ static unsigned nr_connections(void)
 
 static int begin_server(struct import *im)
 {
+	const uint64_t start = now_ns();
 	int code = private_init(&im->server, im->datadir);
 
 	if (code == CTL_OK && im->proof && proof_learn(im->proof, im->datadir))
@@ -444,6 +448,7 @@ static int begin_server(struct import *im)
 		code = fail(CTL_FAILED, "the import's server: %s",
 			    im->load ? load_error(im->load)->text
 				     : "out of memory");
+	im->init_ms = (now_ns() - start) / 1000000;
 	return code;
 }
 
@@ -501,18 +506,24 @@ static void release(struct import *im, int code)
 	mask_key_free(im->key);
 }
 
+static void put_number(struct import *im, const char *key, uint64_t value)
+{
+	json_object_set_new(im->report, key, json_integer((json_int_t)value));
+}
+
 static void report(struct import *im)
 {
-	json_object_set_new(im->report, "nr_rows",
-			    json_integer((json_int_t)im->nr_rows));
-	json_object_set_new(im->report, "nr_masked",
-			    json_integer((json_int_t)im->nr_masked));
-	json_object_set_new(im->report, "load_ms",
-			    json_integer((json_int_t)im->load_ms));
-	json_object_set_new(im->report, "keys_ms",
-			    json_integer((json_int_t)im->keys_ms));
-	json_object_set_new(im->report, "proof_ms",
-			    json_integer((json_int_t)im->proof_ms));
+	struct rusage usage = {0};
+
+	getrusage(RUSAGE_SELF, &usage);
+	put_number(im, "nr_rows", im->nr_rows);
+	put_number(im, "nr_masked", im->nr_masked);
+	put_number(im, "init_ms", im->init_ms);
+	put_number(im, "load_ms", im->load_ms);
+	put_number(im, "keys_ms", im->keys_ms);
+	put_number(im, "stop_ms", im->stop_ms);
+	put_number(im, "proof_ms", im->proof_ms);
+	put_number(im, "memory_peak", (uint64_t)usage.ru_maxrss * 1024);
 }
 
 int import_run(const struct invocation *inv,

@@ -11,7 +11,7 @@
 #include "tools/import/proof_internal.h"
 
 #define WORD_GRAMS_MAX	 24u
-#define RESULT_BYTES_MAX 24u
+#define RESULT_BYTES_MAX 16u
 
 /* ---- tables -------------------------------------------------------------- */
 
@@ -112,6 +112,14 @@ static inline bool is_wordy(unsigned char c)
 	return is_letter(c) || c == ' ' || c == '-' || c == '\'' || c == '.';
 }
 
+static bool proof_wordy[256];
+
+static void make_wordy(void)
+{
+	for (unsigned c = 0; c < 256; c++)
+		proof_wordy[c] = is_wordy((unsigned char)c);
+}
+
 static inline uint64_t filter_at(uint64_t gram)
 {
 	return gram >> (64 - FILTER_BITS);
@@ -130,18 +138,29 @@ void proof_row(struct proof *proof)
 	proof->nr_tail = 0;
 }
 
-/* The grams in [text, text + len) from @from on, where they end. */
+/*
+ * The grams in [text, text + len) that end at @from or later.  One byte of six
+ * comes and one goes: nothing is read twice.
+ */
 static void keep_grams(struct proof *proof, const char *text, size_t len,
 		       size_t from)
 {
+	const uint64_t key = proof->key;
+	uint64_t *filter = proof->filter, six = 0;
 	size_t run = 0;
 
 	for (size_t i = 0; i < len; i++) {
-		run = is_wordy((unsigned char)text[i]) ? run + 1 : 0;
+		const unsigned char c = (unsigned char)text[i];
+		uint64_t at;
+
+		six = (six >> 8 & ~UINT64_C(0xffff)) | (uint64_t)c << 56;
+		run = proof_wordy[c] ? run + 1 : 0;
 		if (run < GRAM_BYTES || i < from)
 			continue;
-		proof_set(proof->filter,
-			  filter_at(gram_of(proof, text + i + 1 - GRAM_BYTES)));
+		at = filter_at(proof_mix(six, key));
+		/* what is there already need not be written */
+		if (!proof_bit(filter, at))
+			proof_set(filter, at);
 	}
 }
 
@@ -431,6 +450,7 @@ int proof_new(struct proof **out)
 		free(proof);
 		return -EIO;
 	}
+	make_wordy();
 	proof->key = secret[0] | 1;
 	proof->seed = secret[1];
 	proof->cap = proof->cap_begins = 4096;

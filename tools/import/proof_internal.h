@@ -8,7 +8,7 @@
 #include "tools/import/proof.h"
 
 #define GRAM_BYTES  6u
-#define FILTER_BITS 27u /* 16 MiB: of grams of text */
+#define FILTER_BITS 25u /* 4 MiB, near a core: of grams of text */
 #define RESULT_BITS 26u /* 8 MiB: of results */
 
 /* A value that is looked for; hash 0: a free place. */
@@ -51,14 +51,19 @@ struct proof {
 	struct proof_stats stats;
 };
 
+/* Of six bytes in the upper ones of @x. */
+static inline uint64_t proof_mix(uint64_t x, uint64_t key)
+{
+	return (x ^ (x >> 29)) * key;
+}
+
 /* Six bytes at @p of eight that can be read, mixed by the key. */
 static inline uint64_t proof_gram(const struct proof *proof, const void *p)
 {
 	uint64_t x;
 
 	memcpy(&x, p, sizeof(x));
-	x <<= 16; /* little endian: the first six */
-	return (x ^ (x >> 29)) * proof->key;
+	return proof_mix(x << 16, proof->key); /* little endian: the first six */
 }
 
 static inline bool proof_bit(const uint64_t *map, uint64_t at)
