@@ -178,6 +178,11 @@ static int verdict(struct http *h, CURLcode code)
 	if (code == CURLE_HTTP_RETURNED_ERROR)
 		snprintf(h->why, sizeof(h->why), "the server answers %ld",
 			 status);
+	else if (code == CURLE_RANGE_ERROR)
+		snprintf(h->why, sizeof(h->why),
+			 "it broke off after %llu bytes, and the server does "
+			 "not give the rest (no range requests)",
+			 (unsigned long long)h->got);
 	else if (!h->changed)
 		snprintf(h->why, sizeof(h->why), "%s after %llu bytes",
 			 curl_easy_strerror(code),
