@@ -55,9 +55,9 @@ static int value(struct proof *proof, int column, const char *in,
 
 static void proof__finds_a_value_wherever_it_stands(void **state)
 {
-	static const off_t places[] = {0,	  1,	      MIB - 70, MIB - 64,
-				       MIB - 63,  MIB - 1,    MIB,	MIB + 1,
-				       2 * MIB - 7, 3 * MIB - 22};
+	static const off_t places[] = {
+		0,	 1,   MIB - 70, MIB - 64,    MIB - 63,
+		MIB - 1, MIB, MIB + 1,	2 * MIB - 7, 3 * MIB - 22};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
@@ -238,8 +238,14 @@ static void proof__latin1_is_looked_for_too(void **state)
 	(void)state;
 	dir_begin(&d);
 	proof_column(d.proof, "s.c.n", false, false, true);
-	CHECK_OK(value(d.proof, 0, "M\xc3\xbcllerstra\xc3\x9f" "e 17", "y"));
-	put(&d, 77, "M\xfcllerstra\xdf" "e 17", 4096);
+	CHECK_OK(value(d.proof, 0,
+		       "M\xc3\xbcllerstra\xc3\x9f"
+		       "e 17",
+		       "y"));
+	put(&d, 77,
+	    "M\xfcllerstra\xdf"
+	    "e 17",
+	    4096);
 	CHECK_INT(proof_scan(d.proof, d.path, &hit, NULL, NULL), 1);
 	CHECK_UINT(hit.offset, 77);
 	dir_end(&d);

@@ -185,8 +185,7 @@ static int verdict(struct http *h, CURLcode code)
 			 (unsigned long long)h->got);
 	else if (!h->changed)
 		snprintf(h->why, sizeof(h->why), "%s after %llu bytes",
-			 curl_easy_strerror(code),
-			 (unsigned long long)h->got);
+			 curl_easy_strerror(code), (unsigned long long)h->got);
 	if (code == CURLE_HTTP_RETURNED_ERROR &&
 	    (status == 404 || status == 410))
 		return -ENOENT;

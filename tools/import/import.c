@@ -115,8 +115,8 @@ static int fail_server(struct import *im)
 		return CTL_FAILED;
 	}
 	if (e->number == ER_DUP_ENTRY || e->number == ER_DUP_ENTRY_WITH_KEY)
-		return fail(CTL_FAILED,
-			    "table '%s' has a duplicate key%s: %s", e->table,
+		return fail(CTL_FAILED, "table '%s' has a duplicate key%s: %s",
+			    e->table,
 			    masked ? " after masking (a mask that makes equal "
 				     "what was not, or 'fixed' in a unique "
 				     "column)"
@@ -272,8 +272,8 @@ static int load_parts(struct import *im)
 	int code = CTL_OK;
 
 	im->start_ns = now_ns();
-	for (unsigned i = 0;
-	     i < source_nr_parts(im->source) && code == CTL_OK; i++) {
+	for (unsigned i = 0; i < source_nr_parts(im->source) && code == CTL_OK;
+	     i++) {
 		im->part = source_part(im->source, i);
 		code = source_begin(im->source, i);
 		if (code == CTL_OK)
@@ -303,7 +303,8 @@ static int add_keys(struct import *im)
 /* Make the server what an instance finds. */
 static int end_server(struct import *im)
 {
-	static const char smaller[] = "SET GLOBAL innodb_log_file_size=100663296";
+	static const char smaller[] =
+		"SET GLOBAL innodb_log_file_size=100663296";
 	static const char smaller_mysql[] =
 		"SET GLOBAL innodb_redo_log_capacity=104857600";
 	const struct server_binary *bin = &im->server.bin;
@@ -313,8 +314,8 @@ static int end_server(struct import *im)
 	if (bin->mariadb && bin->version >= SERVER_VERSION(10, 9))
 		err = load_alone(im->load, smaller, strlen(smaller), 0);
 	else if (!bin->mariadb && bin->version >= SERVER_VERSION(8, 1))
-		err = load_alone(im->load, smaller_mysql,
-				 strlen(smaller_mysql), 0);
+		err = load_alone(im->load, smaller_mysql, strlen(smaller_mysql),
+				 0);
 	if (err)
 		return import_fail(im, err);
 	load_close(im->load);
@@ -387,10 +388,10 @@ static int prove(struct import *im)
 
 static int code_of_rules(int err)
 {
-	return err == -EINVAL			      ? CTL_CONFIG
-	       : err == -ENOENT			      ? CTL_NOT_FOUND
-	       : err == -EACCES || err == -EPERM      ? CTL_NOT_PERMITTED
-						      : CTL_FAILED;
+	return err == -EINVAL			 ? CTL_CONFIG
+	       : err == -ENOENT			 ? CTL_NOT_FOUND
+	       : err == -EACCES || err == -EPERM ? CTL_NOT_PERMITTED
+						 : CTL_FAILED;
 }
 
 static int open_rules(struct import *im)
@@ -433,6 +434,11 @@ static unsigned nr_connections(void)
 	return nr < 2 ? 2 : nr > 8 ? 8 : (unsigned)nr;
 }
 
+static int on_wait(void *arg)
+{
+	return import_tick(arg);
+}
+
 static int begin_server(struct import *im)
 {
 	const uint64_t start = now_ns();
@@ -442,12 +448,13 @@ static int begin_server(struct import *im)
 		code = fail(CTL_FAILED, "'%s' cannot be read", im->datadir);
 	if (code == CTL_OK)
 		code = private_start(&im->server);
-	if (code == CTL_OK &&
-	    load_open(im->server.socket, im->server.user, nr_connections(),
-		      &im->load))
+	if (code == CTL_OK && load_open(im->server.socket, im->server.user,
+					nr_connections(), &im->load))
 		code = fail(CTL_FAILED, "the import's server: %s",
 			    im->load ? load_error(im->load)->text
 				     : "out of memory");
+	if (code == CTL_OK)
+		load_set_tick(im->load, on_wait, im);
 	im->init_ms = (now_ns() - start) / 1000000;
 	return code;
 }
@@ -493,6 +500,9 @@ static int publish(struct import *im)
 
 static void release(struct import *im, int code)
 {
+	/* else a statement under way would be waited for */
+	if (code != CTL_OK)
+		private_kill(&im->server);
 	load_close(im->load);
 	private_close(&im->server, code == CTL_OK);
 	source_close(im->source);
@@ -540,9 +550,9 @@ int import_run(const struct invocation *inv,
 	snprintf(im.snapshot, sizeof(im.snapshot), "%s",
 		 options->snapshot ? options->snapshot
 				   : out_time(now, time(NULL)));
-	im.report = json_pack("{s:o}", "snapshot",
-			      json_sprintf("%s@%s", options->dataset,
-					   im.snapshot));
+	im.report =
+		json_pack("{s:o}", "snapshot",
+			  json_sprintf("%s@%s", options->dataset, im.snapshot));
 	catch_signals();
 	code = begin(&im);
 	if (code == CTL_OK)
@@ -561,9 +571,9 @@ int import_run(const struct invocation *inv,
 	release(&im, code);
 	if (im.client)
 		code = client_close(im.client, code);
-	json_object_set_new(im.report, "duration_ms",
-			    json_integer((json_int_t)((now_ns() - start) /
-						      1000000)));
+	json_object_set_new(
+		im.report, "duration_ms",
+		json_integer((json_int_t)((now_ns() - start) / 1000000)));
 	*out = im.report;
 	return code;
 }

@@ -81,16 +81,16 @@ static int pack(struct import_dump *d, const char *bytes, size_t len,
 		EVP_DigestUpdate(d->digest, d->out, out.pos);
 		d->bytes += out.pos;
 		while (done < out.pos) {
-			const ssize_t n = write(d->fd, d->out + done,
-						out.pos - done);
+			const ssize_t n =
+				write(d->fd, d->out + done, out.pos - done);
 
 			if (n < 0 && errno == EINTR)
 				continue;
 			if (n < 0) {
 				const int err = -errno;
 
-				snprintf(d->error, sizeof(d->error),
-					 "'%s': %s", d->temp, strerror(-err));
+				snprintf(d->error, sizeof(d->error), "'%s': %s",
+					 d->temp, strerror(-err));
 				return err;
 			}
 			done += (size_t)n;
@@ -173,8 +173,7 @@ static int publish(struct import_dump *d, const char *name, const char *sum)
 	return code;
 }
 
-int import_dump_publish(struct import_dump *d, const char *name,
-			json_t *report)
+int import_dump_publish(struct import_dump *d, const char *name, json_t *report)
 {
 	unsigned char sha256[32];
 	char sum[65];
@@ -189,12 +188,11 @@ int import_dump_publish(struct import_dump *d, const char *name,
 		code = fail(CTL_FAILED, "'%s': %m", d->temp);
 	if (code == CTL_OK)
 		code = publish(d, name, sum);
-	json_object_set_new(report, "dump",
-			    json_pack("{s:o, s:I, s:s}", "file",
-				      json_sprintf("%s/%s.sql.zst", d->dir,
-						   name),
-				      "bytes", (json_int_t)d->bytes, "sha256",
-				      sum));
+	json_object_set_new(
+		report, "dump",
+		json_pack("{s:o, s:I, s:s}", "file",
+			  json_sprintf("%s/%s.sql.zst", d->dir, name), "bytes",
+			  (json_int_t)d->bytes, "sha256", sum));
 	return code;
 }
 

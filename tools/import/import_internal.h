@@ -27,7 +27,7 @@ struct import_table {
 	struct sql_table *table; /* NULL: no CREATE TABLE yet */
 	struct rules_plan *plan; /* NULL: no rules */
 	struct gate_table *gate;
-	int *proof; /* per column: its number in the proof; -1: none */
+	int *proof;	  /* per column: its number in the proof; -1: none */
 	bool is_row_wise; /* its rows have to be looked at */
 	uint64_t nr_seen, nr_rows; /* in the dump; loaded */
 	char *keys;		   /* ALTER TABLE, or NULL */

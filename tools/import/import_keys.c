@@ -62,8 +62,7 @@ static int add_clause(const struct import_table *t, const char *clause,
 
 static int add_alone(struct import_table *t, const char *clause)
 {
-	char **alone =
-		reallocarray(t->alone, t->nr_alone + 1u, sizeof(*alone));
+	char **alone = reallocarray(t->alone, t->nr_alone + 1u, sizeof(*alone));
 
 	if (!alone)
 		return -ENOMEM;

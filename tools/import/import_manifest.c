@@ -113,16 +113,15 @@ static json_t *table_json(const struct import_table *t, json_t *all_masked)
 		json_array_append_new(columns, out_text(name));
 		if (!mask || mask_kind(mask) == MASK_KEEP)
 			continue;
-		json_object_set_new(masked, name,
-				    json_string(mask_kind_name(
-					    mask_kind(mask))));
+		json_object_set_new(
+			masked, name,
+			json_string(mask_kind_name(mask_kind(mask))));
 		json_array_append_new(all_masked,
 				      json_sprintf("%s.%s", t->full, name));
 	}
-	return json_pack("{s:I, s:I, s:o, s:o}", "rows",
-			 (json_int_t)t->nr_rows, "rows_in_dump",
-			 (json_int_t)t->nr_seen, "columns", columns, "masked",
-			 masked);
+	return json_pack("{s:I, s:I, s:o, s:o}", "rows", (json_int_t)t->nr_rows,
+			 "rows_in_dump", (json_int_t)t->nr_seen, "columns",
+			 columns, "masked", masked);
 }
 
 static json_t *manifest_json(struct import *im, json_t *all_masked)
@@ -137,13 +136,12 @@ static json_t *manifest_json(struct import *im, json_t *all_masked)
 			json_object_set_new(tables, t->full,
 					    table_json(t, all_masked));
 	return json_pack(
-		"{s:i, s:o, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:O}",
-		"version", 1, "source", out_text(source_text(im->source)),
-		"dump_time", dump_time(im, when), "imported", now,
-		"rules_hash", im->rules ? rules_hash(im->rules) : "",
-		"schema_hash", hash, "server",
-		server_title(&im->server.bin, title, sizeof(title)), "nr_rows",
-		(json_int_t)im->nr_rows, "tables", tables, "masked",
+		"{s:i, s:o, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:O}", "version",
+		1, "source", out_text(source_text(im->source)), "dump_time",
+		dump_time(im, when), "imported", now, "rules_hash",
+		im->rules ? rules_hash(im->rules) : "", "schema_hash", hash,
+		"server", server_title(&im->server.bin, title, sizeof(title)),
+		"nr_rows", (json_int_t)im->nr_rows, "tables", tables, "masked",
 		all_masked);
 }
 

@@ -46,8 +46,8 @@ static struct import_table *add_table(struct import *im,
 	const char *db = name->db ? name->db : "";
 	struct import_table *t = calloc(1, sizeof(*t));
 
-	if (!t || asprintf(&t->full, "%s%s%s", db, *db ? "." : "",
-			   name->table) < 0) {
+	if (!t ||
+	    asprintf(&t->full, "%s%s%s", db, *db ? "." : "", name->table) < 0) {
 		free(t);
 		return NULL;
 	}
@@ -102,9 +102,8 @@ void import_tables_free(struct import *im)
 /* The server's own: accounts and their passwords are not imported. */
 static bool is_system(const char *db)
 {
-	static const char *const names[] = {"mysql", "sys",
-					    "information_schema",
-					    "performance_schema"};
+	static const char *const names[] = {
+		"mysql", "sys", "information_schema", "performance_schema"};
 
 	for (size_t i = 0; db && i < ARRAY_SIZE(names); i++)
 		if (!strcasecmp(db, names[i]))
@@ -249,10 +248,9 @@ static int map_columns(struct import *im, const struct sql_insert *insert)
 	}
 	im->nr_map = nr;
 	for (unsigned i = 0; i < nr; i++) {
-		int at = insert->columns
-				 ? sql_table_column(insert->table,
-						    insert->columns[i])
-				 : (int)i;
+		int at = insert->columns ? sql_table_column(insert->table,
+							    insert->columns[i])
+					 : (int)i;
 
 		if (at < 0)
 			return REFUSE(im, CTL_FAILED,
@@ -360,7 +358,7 @@ static int mask_value(struct import *im, const struct sql_event *row,
 	err = sql_value_bytes(v, &im->scratch, &in.bytes, &in.len);
 	if (err)
 		return bad_value(im, row, column, err);
-	in.kind = v->kind == SQL_NULL	? VALUE_NULL
+	in.kind = v->kind == SQL_NULL	  ? VALUE_NULL
 		  : v->kind == SQL_NUMBER ? VALUE_NUMBER
 		  : v->kind == SQL_STRING ? VALUE_STRING
 					  : VALUE_BINARY;
@@ -611,12 +609,12 @@ static void on_finding(void *arg, const struct gate_finding *f)
 {
 	json_t *findings = arg;
 
-	json_array_append_new(
-		findings, json_pack("{s:o, s:o, s:o, s:s, s:s}", "table",
-				    out_text(f->table), "column",
-				    out_text(f->column), "type",
-				    out_text(f->type), "why", f->why, "rule",
-				    f->rule));
+	json_array_append_new(findings,
+			      json_pack("{s:o, s:o, s:o, s:s, s:s}", "table",
+					out_text(f->table), "column",
+					out_text(f->column), "type",
+					out_text(f->type), "why", f->why,
+					"rule", f->rule));
 }
 
 int import_check_rules(struct import *im)

@@ -42,10 +42,10 @@ static int list(struct import *im, const char *type, const char *pattern,
 		json_t **items)
 {
 	json_t *result = NULL;
-	int code = call(im, "list",
-			json_pack("{s:[s], s:s}", "types", type, "pattern",
-				  pattern),
-			&result);
+	int code = call(
+		im, "list",
+		json_pack("{s:[s], s:s}", "types", type, "pattern", pattern),
+		&result);
 
 	*items = code == CTL_OK ? json_incref(json_object_get(result, "items"))
 				: NULL;
@@ -70,13 +70,14 @@ static int copy_properties(struct import *im, const char *to,
 	json_t *value;
 	int code = CTL_OK;
 
-	json_object_foreach((json_t *)properties, key, value)
-		if (code == CTL_OK && !strncmp(key, "user:", 5) &&
-		    strcmp(key, READY))
-			code = call(im, "set",
-				    json_pack("{s:s, s:s, s:O}", "name", to,
-					      "key", key, "value", value),
-				    NULL);
+	json_object_foreach((json_t *)properties, key,
+			    value) if (code == CTL_OK &&
+				       !strncmp(key, "user:", 5) &&
+				       strcmp(key, READY)) code =
+		call(im, "set",
+		     json_pack("{s:s, s:s, s:O}", "name", to, "key", key,
+			       "value", value),
+		     NULL);
 	return code;
 }
 
@@ -84,11 +85,11 @@ static int copy_properties(struct import *im, const char *to,
 static bool is_same(struct import *im, const char *a, const char *b)
 {
 	json_t *result = NULL;
-	bool same = call(im, "diff",
-			 json_pack("{s:s, s:s, s:i}", "a", a, "b", b, "limit",
-				   1),
-			 &result) == CTL_OK &&
-		    !out_get_int(result, "nr_entries");
+	bool same =
+		call(im, "diff",
+		     json_pack("{s:s, s:s, s:i}", "a", a, "b", b, "limit", 1),
+		     &result) == CTL_OK &&
+		!out_get_int(result, "nr_entries");
 
 	json_decref(result);
 	return same;
@@ -142,11 +143,11 @@ static int restore(struct import *im, const char *frozen)
 	json_t *result = NULL;
 	bool discard = newest(im, last, sizeof(last)) &&
 		       is_same(im, last, im->options->dataset);
-	int code = call(im, "restore",
-			json_pack("{s:s, s:s, s:b}", "source", frozen,
-				  "dataset", im->options->dataset, "discard",
-				  discard),
-			&result);
+	int code =
+		call(im, "restore",
+		     json_pack("{s:s, s:s, s:b}", "source", frozen, "dataset",
+			       im->options->dataset, "discard", discard),
+		     &result);
 
 	if (code == CTL_OK && *out_get_text(result, "kept"))
 		json_object_set_new(im->report, "kept",
@@ -242,8 +243,7 @@ static int clean_up(struct import *im)
 	int code;
 	size_t i;
 
-	snprintf(pattern, sizeof(pattern), "%s.import-*",
-		 im->options->dataset);
+	snprintf(pattern, sizeof(pattern), "%s.import-*", im->options->dataset);
 	code = list(im, "dataset", pattern, &items);
 	json_array_foreach(items, i, item)
 	{
@@ -329,9 +329,9 @@ static json_t *create_arguments(struct import *im)
 	static const char *const keys[] = {"recordsize", "compression"};
 	json_t *arguments = json_pack("{s:s}", "name", im->temp), *got = NULL;
 
-	if (im->exists && call(im, "get",
-			       json_pack("{s:s}", "name", im->options->dataset),
-			       &got) == CTL_OK)
+	if (im->exists &&
+	    call(im, "get", json_pack("{s:s}", "name", im->options->dataset),
+		 &got) == CTL_OK)
 		for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 			json_object_set(
 				arguments, keys[i],
@@ -349,8 +349,9 @@ int import_store_make(struct import *im)
 	if (snprintf(im->temp, sizeof(im->temp), "%s.import-%d",
 		     im->options->dataset,
 		     (int)getpid()) >= (int)sizeof(im->temp))
-		return fail(CTL_USAGE, "the name '%s' is too long to import "
-				       "into",
+		return fail(CTL_USAGE,
+			    "the name '%s' is too long to import "
+			    "into",
 			    im->options->dataset);
 	code = call(im, "create", create_arguments(im), NULL);
 	if (code != CTL_OK)

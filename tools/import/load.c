@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <mysql.h>
 
 #define PACKET_MAX (1ul << 30)
+#define TICK_NS	   200000000
 
 struct job {
 	struct job *next;
@@ -46,6 +48,8 @@ struct load {
 	/* under lock */
 	pthread_mutex_t lock;
 	pthread_cond_t given, done;
+	int (*tick)(void *arg);
+	void *tick_arg;
 	bool ends, stopped;
 	struct load_error error;
 };
@@ -223,6 +227,32 @@ const struct load_error *load_error(const struct load *load)
 
 /* ---- queues -------------------------------------------------------------- */
 
+void load_set_tick(struct load *load, int (*tick)(void *arg), void *arg)
+{
+	load->tick = tick;
+	load->tick_arg = arg;
+}
+
+/* Until something is done, or for a moment; with the lock. */
+static void wait_done(struct load *load)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += TICK_NS;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	pthread_cond_timedwait(&load->done, &load->lock, &until);
+	if (!load->tick)
+		return;
+	pthread_mutex_unlock(&load->lock);
+	if (load->tick(load->tick_arg))
+		load_stop(load);
+	pthread_mutex_lock(&load->lock);
+}
+
 static struct job *job_new(const char *sql, size_t len, const char *table,
 			   uint64_t offset)
 {
@@ -252,7 +282,7 @@ static int give(struct load *load, struct worker *w, struct job *job)
 	pthread_mutex_lock(&load->lock);
 	while (w->first && w->bytes + job->len > LOAD_QUEUE_BYTES &&
 	       !load->stopped)
-		pthread_cond_wait(&load->done, &load->lock);
+		wait_done(load);
 	if (load->stopped) {
 		free(job);
 		err = -EREMOTEIO;
@@ -353,7 +383,7 @@ int load_anyone(struct load *load, const char *table, const char *sql)
 			;
 		if (i < load->nr || load->stopped)
 			break;
-		pthread_cond_wait(&load->done, &load->lock);
+		wait_done(load);
 	}
 	pthread_mutex_unlock(&load->lock);
 	return give(load, &load->workers[i < load->nr ? i : 0], job);
@@ -369,7 +399,7 @@ int load_drain(struct load *load)
 			i++;
 			continue;
 		}
-		pthread_cond_wait(&load->done, &load->lock);
+		wait_done(load);
 	}
 	err = load->stopped ? -EREMOTEIO : 0;
 	pthread_mutex_unlock(&load->lock);

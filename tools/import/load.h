@@ -49,6 +49,9 @@ int load_open(const char *socket, const char *user, unsigned nr,
 /** End; what is queued is dropped. */
 void load_close(struct load *load);
 
+/** Call @tick while waiting; where it returns an error no more is sent. */
+void load_set_tick(struct load *load, int (*tick)(void *arg), void *arg);
+
 /* All of these copy the statement; errors: -EREMOTEIO (LD3), -ENOMEM. */
 
 int load_session(struct load *load, const char *sql, size_t len,

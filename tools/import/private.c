@@ -72,8 +72,7 @@ static int make_dirs(struct private_server *p, const char *name)
 			    p->socket);
 	if (code == CTL_OK && mkdir(path, 0755) && errno != EEXIST)
 		return fail(CTL_FAILED, "'%s': %m", path);
-	if (code == CTL_OK && !geteuid() &&
-	    lchown(path, p->uid, p->gid))
+	if (code == CTL_OK && !geteuid() && lchown(path, p->uid, p->gid))
 		return fail(CTL_FAILED, "'%s': %m", path);
 	return code;
 }
@@ -95,8 +94,8 @@ static int take_lock(struct private_server *p, const char *name)
 /* The account that servers run as here. */
 static int choose_user(struct private_server *p)
 {
-	const struct passwd *pw = geteuid() ? getpwuid(geteuid())
-					    : getpwnam("mysql");
+	const struct passwd *pw =
+		geteuid() ? getpwuid(geteuid()) : getpwnam("mysql");
 
 	if (!pw)
 		return fail(CTL_CONFIG, "there is no user 'mysql' here for the "
@@ -175,8 +174,8 @@ static int run_as_user(const struct private_server *p, char *const *argv)
 	pid_t pid = fork();
 
 	if (!pid) {
-		log = open(p->log,
-			   O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+		log = open(p->log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC,
+			   0600);
 		if (log < 0 || dup2(log, STDOUT_FILENO) < 0 ||
 		    dup2(log, STDERR_FILENO) < 0)
 			_exit(126);
@@ -208,8 +207,8 @@ static int find_installer(const struct private_server *p, char out[PATH_MAX])
 		if (!access(path, X_OK) && realpath(path, out))
 			return CTL_OK;
 	}
-	return fail(CTL_NOT_FOUND,
-		    "there is no mariadb-install-db beside '%s'", p->bin.path);
+	return fail(CTL_NOT_FOUND, "there is no mariadb-install-db beside '%s'",
+		    p->bin.path);
 }
 
 static int install(struct private_server *p, const char *datadir)
@@ -366,8 +365,9 @@ int private_stop(struct private_server *p)
 	if (p->pid <= 0)
 		return CTL_OK;
 	if (server_end(p->pid, SIGTERM, STOP_MS) != CTL_OK)
-		return fail(CTL_TIMEOUT, "the import's server (pid %d) does "
-					 "not end",
+		return fail(CTL_TIMEOUT,
+			    "the import's server (pid %d) does "
+			    "not end",
 			    (int)p->pid);
 	waitpid(p->pid, &status, 0);
 	p->pid = 0;
@@ -378,8 +378,9 @@ int private_stop(struct private_server *p)
 		return CTL_FAILED;
 	}
 	if (rmdir(p->tmpdir))
-		return fail(CTL_FAILED, "'%s' is not empty after the server's "
-					"end: %m",
+		return fail(CTL_FAILED,
+			    "'%s' is not empty after the server's "
+			    "end: %m",
 			    p->tmpdir);
 	return CTL_OK;
 }
@@ -388,10 +389,9 @@ bool private_ended(const struct private_server *p)
 {
 	siginfo_t info = {0};
 
-	return p->pid <= 0 ||
-	       (!waitid(P_PID, (id_t)p->pid, &info,
-			WEXITED | WNOHANG | WNOWAIT) &&
-		info.si_pid == p->pid);
+	return p->pid <= 0 || (!waitid(P_PID, (id_t)p->pid, &info,
+				       WEXITED | WNOHANG | WNOWAIT) &&
+			       info.si_pid == p->pid);
 }
 
 void private_kill(const struct private_server *p)

@@ -353,9 +353,9 @@ int proof_value(struct proof *proof, int column, const struct mask_value *in,
 	    memmem(out->bytes, out->len, in->bytes, in->len))
 		return -EBADMSG;
 	err = keep_value(proof, column, in->bytes, in->len);
-	len = c->latin1 && !err ? to_latin1(in->bytes, in->len, latin1,
-					    sizeof(latin1))
-				: 0;
+	len = c->latin1 && !err
+		      ? to_latin1(in->bytes, in->len, latin1, sizeof(latin1))
+		      : 0;
 	if (len >= PROOF_LENGTH_MIN)
 		err = keep_value(proof, column, latin1, len);
 	return err;
@@ -431,9 +431,9 @@ int proof_prepare(struct proof *proof)
 		return -ENOMEM;
 	for (size_t i = 0; i < proof->cap_begins; i++)
 		if (proof->begins[i].gram)
-			proof_set(proof->bitmap, proof->begins[i].gram >>
-							 (64 -
-							  proof->bitmap_bits));
+			proof_set(proof->bitmap,
+				  proof->begins[i].gram >>
+					  (64 - proof->bitmap_bits));
 	return 0;
 }
 

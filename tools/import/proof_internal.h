@@ -63,7 +63,8 @@ static inline uint64_t proof_gram(const struct proof *proof, const void *p)
 	uint64_t x;
 
 	memcpy(&x, p, sizeof(x));
-	return proof_mix(x << 16, proof->key); /* little endian: the first six */
+	return proof_mix(x << 16,
+			 proof->key); /* little endian: the first six */
 }
 
 static inline bool proof_bit(const uint64_t *map, uint64_t at)

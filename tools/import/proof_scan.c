@@ -35,9 +35,8 @@ static uint64_t now(void)
 /* ---- bytes ----------------------------------------------------------------- */
 
 /* An original that begins at @p, with @len bytes there; or NULL. */
-static const struct proof_entry *look_up(const struct proof *proof,
-					 uint64_t gram, const char *p,
-					 size_t len)
+static const struct proof_entry *
+look_up(const struct proof *proof, uint64_t gram, const char *p, size_t len)
 {
 	uint64_t lengths = proof_begin(proof, gram)->lengths;
 
@@ -140,7 +139,8 @@ static int scan_file(struct scan *s, int fd, const char *name)
 					   len, &at);
 		if (e)
 			return found(s, e, name,
-			     (uint64_t)(ends ? offset : next) - kept + at);
+				     (uint64_t)(ends ? offset : next) - kept +
+					     at);
 		s->proof->stats.bytes += s->learns ? 0 : (uint64_t)n;
 		if (s->progress)
 			s->progress(s->arg, s->proof->stats.bytes);
@@ -232,10 +232,8 @@ int proof_learn(struct proof *proof, const char *dir)
 int proof_scan(struct proof *proof, const char *dir, struct proof_hit *hit,
 	       void (*progress)(void *arg, uint64_t bytes), void *arg)
 {
-	struct scan s = {.proof = proof,
-			 .hit = hit,
-			 .progress = progress,
-			 .arg = arg};
+	struct scan s = {
+		.proof = proof, .hit = hit, .progress = progress, .arg = arg};
 	const uint64_t start = now();
 	int err = proof_prepare(proof);
 

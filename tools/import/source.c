@@ -168,16 +168,16 @@ static int begin_url(struct source *s, int *fd)
 {
 	int code = get_checksum(s);
 
-	if (code == CTL_OK && http_open(s->options.from, s->options.ca,
-					&s->http, fd))
+	if (code == CTL_OK &&
+	    http_open(s->options.from, s->options.ca, &s->http, fd))
 		code = fail(CTL_FAILED, "out of memory");
 	return code;
 }
 
 int source_begin(struct source *s, unsigned i)
 {
-	const char *path = s->parts[i].path ? s->parts[i].path
-					    : s->options.from;
+	const char *path =
+		s->parts[i].path ? s->parts[i].path : s->options.from;
 	int fd = -1, code = CTL_OK;
 
 	snprintf(s->what, sizeof(s->what), "%s",

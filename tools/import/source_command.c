@@ -59,8 +59,9 @@ int source_server_parse(const char *text, struct source_server *server)
 	    host_len >= sizeof(server->host) ||
 	    strlen(slash + 1) >= sizeof(server->db) || !server->port ||
 	    server->port > 65535)
-		return fail(CTL_USAGE, "'%s' has a part that is too long, or "
-				       "no port",
+		return fail(CTL_USAGE,
+			    "'%s' has a part that is too long, or "
+			    "no port",
 			    text);
 	snprintf(server->user, sizeof(server->user), "%.*s", (int)(at - p), p);
 	snprintf(server->host, sizeof(server->host), "%.*s", (int)host_len,
@@ -176,8 +177,9 @@ static void run_command(const struct source *s, const char *command,
 	argv[n++] = "--routines";
 	argv[n++] = "--triggers";
 	argv[n++] = "--default-character-set=utf8mb4";
-	argv[n++] = mariadb ? "--compress" : "--compression-algorithms=zstd,"
-					     "zlib,uncompressed";
+	argv[n++] = mariadb ? "--compress"
+			    : "--compression-algorithms=zstd,"
+			      "zlib,uncompressed";
 	if (!mariadb)
 		argv[n++] = "--set-gtid-purged=OFF";
 	argv[n++] = "--databases";

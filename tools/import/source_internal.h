@@ -38,8 +38,8 @@ struct source {
 	struct source_server server;
 	pid_t child;
 	int child_errors; /* fd */
-	uint64_t taken; /* of the parts before */
-	bool at_end;	/* all of the part was read */
+	uint64_t taken;	  /* of the parts before */
+	bool at_end;	  /* all of the part was read */
 	char tail[TAIL_BYTES + 1];
 };
 

@@ -18,7 +18,7 @@
 #define IN_BYTES  (128u << 10)
 #define OUT_BYTES (128u << 10)
 #define MAGIC_MAX 6u
-#define POLL_MS   200
+#define POLL_MS	  200
 
 struct unpack {
 	/* immutable */
@@ -287,7 +287,10 @@ static int copy_all(struct unpack *u)
 		return copy_zstd(u);
 	if (n >= 2 && !memcmp(u->in, "\x1f\x8b", 2))
 		return copy_gzip(u);
-	if (n >= 6 && !memcmp(u->in, "\xfd" "7zXZ", 6))
+	if (n >= 6 && !memcmp(u->in,
+			      "\xfd"
+			      "7zXZ",
+			      6))
 		return copy_xz(u);
 	if (n >= 3 && !memcmp(u->in, "BZh", 3))
 		return say(u, -EBADMSG,
