@@ -362,8 +362,11 @@ static int mask_value(struct import *im, const struct sql_event *row,
 		  : v->kind == SQL_NUMBER ? VALUE_NUMBER
 		  : v->kind == SQL_STRING ? VALUE_STRING
 					  : VALUE_BINARY;
-	if (!in.bytes)
-		in = (struct mask_value){"", 0, VALUE_NULL};
+	/* NULL has no bytes; an empty text may have none either */
+	if (!in.bytes) {
+		in.bytes = "";
+		in.len = 0;
+	}
 	err = mask_apply(mask, &t->plan->columns[column], &in, out);
 	if (!err)
 		err = prove(im, mask, t->proof ? t->proof[column] : -1, &in,
