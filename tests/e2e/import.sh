@@ -294,17 +294,23 @@ sakila() { import --from "$DUMPS/sakila.sql.zst" "$@"; }
 
 # ---- parts -----------------------------------------------------------------------
 
-imported() # NAME DATABASE
+imported() # NAME DATABASE DATASET
 {
-	"$DBS" import prod --from "$DUMPS/$2.sql.zst" \
+	"$DBS" import "$3" --from "$DUMPS/$2.sql.zst" \
 		--rules "$HOST_TMP/$2.yaml" --snapshot "$1" --json \
 		>"$HOST_TMP/report.json"
 	cat "$HOST_TMP/report.json"
 	jq -e '.proof.nr_values > 100 and .proof.nr_files > 100' \
 		"$HOST_TMP/report.json"
-	[ "$("$DBS" get "prod@$1" user:dbs.import.rows)" -gt 1000 ]
-	"$DBS" up t --from "prod@$1"
+	[ "$("$DBS" get "$3@$1" user:dbs.import.rows)" -gt 1000 ]
+	"$DBS" up t --from "$3@$1"
 	not grep -q 'crash recovery' "$DBS_STATE_DIR/instances/t/server.log"
+}
+
+new_columns_stop_it()
+{
+	fails 1 'new, it was not there before' import \
+		--from "$DUMPS/employee.sql.zst" --rules "$HOST_TMP/employee.yaml"
 }
 
 gate_names_it()
@@ -572,7 +578,7 @@ PARTS=("$@")
 zstd -q -dc "$DUMPS/sakila.sql.zst" |
 	sed 's/A Epic Drama of a Feminist/MARY.SMITH@sakilacustomer.org &/' \
 		>"$HOST_TMP/leak.sql"
-claim "a dump of sakila becomes a dataset" imported one sakila
+claim "a dump of sakila becomes a dataset" imported one sakila prod
 if part sakila; then
 	claim "sakila: every row is there" same counts sakila
 	claim "sakila: joins over masked columns are the same" same joins
@@ -603,11 +609,13 @@ if part killed; then
 	claim "two at once are refused" two_at_once
 fi
 if part employee; then
-	claim "employee replaces sakila" imported two employee
+	claim "columns that are new stop a strict import" \
+		untouched new_columns_stop_it
+	claim "employee is imported" imported two employee emp
 	claim "employee: every row is there" same counts employee
 	claim "employee: keys are the same" same keys employee
 	claim "employee: no original is in any byte" \
-		no_original_left employee "$MNT/prod"
+		no_original_left employee "$MNT/emp"
 	claim "the first snapshot is still there" \
 		[ -d "$MNT/prod/.dbs/snapshot/one/sakila" ]
 	claim "the instance goes" "$DBS" down t --rm --yes
