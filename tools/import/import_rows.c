@@ -375,7 +375,7 @@ static int mask_value(struct import *im, const struct sql_event *row,
 		return bad_value(im, row, column, err);
 	im->nr_masked++;
 	cell->kind = out->kind == VALUE_NULL ? SQL_CELL_NULL : SQL_CELL_BYTES;
-	cell->bytes = out->bytes;
+	cell->bytes = out->bytes ? out->bytes : ""; /* NULL is no text */
 	cell->len = out->len;
 	return 0;
 }
