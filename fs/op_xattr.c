@@ -76,6 +76,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	struct worker *w = worker_self();
 	const struct node *node = fs_node(w, ino);
+	char key[XATTR_NAME_MAX + 1];
 	size_t len = 0;
 	int rc;
 
@@ -86,7 +87,9 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	}
 	rc = enter(req, node, name, false);
 	if (rc == 0) {
-		rc = file_getxattr(node->view->ds, node->ino, name, w->data,
+		/* @name lies where the value goes, and may be needed again */
+		strcpy(key, name);
+		rc = file_getxattr(node->view->ds, node->ino, key, w->data,
 				   MIN_OF(size, (size_t)SESSION_IO_MAX), &len);
 		fs_leave(w);
 	}

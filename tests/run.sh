@@ -8,10 +8,10 @@
 # Installs the packages that are missing (as root on Debian 12 or Ubuntu
 # 24.04; else it says which), then builds and tests in folders of its own:
 #
-#   gcc       as it is shipped: all tests
+#   gcc       as it is shipped, every warning an error: all tests
 #   asan      with ASan and UBSan: unit, model, crash and mounted fs tests
 #   tsan      with TSan: the tests with several threads
-#   warnings  with gcc and clang, every warning an error: compiled only
+#   warnings  with clang, every warning an error: compiled only
 #
 # --long      the random tests in their long form too: 100,000 operations on
 #             the model under ASan and UBSan, 500,000 crash images, 1,000,000
@@ -181,16 +181,16 @@ fi
 
 run_gcc()
 {
-	build gcc || return 0
+	# a compiler that knows more warnings than ours still gets its tests
+	build gcc -Dwerror=true || build gcc || return 0
 	tests gcc --timeout-multiplier 4
 }
 
 run_warnings()
 {
-	build warnings-gcc -Dwerror=true || true
-	rm -rf "${HOST_TMP:?}/warnings-gcc"
 	if command -v clang >/dev/null; then
-		CC=clang build warnings-clang -Dwerror=true || true
+		CC=clang build warnings-clang -Dwerror=true \
+			-Doptimization=0 || true
 	else
 		count SKIP "warnings-clang/build: clang is not installed"
 	fi

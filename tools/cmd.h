@@ -40,6 +40,8 @@ enum cmd_kind {
 	KIND_TYPE,	 /* dataset, snapshot */
 	KIND_COMMAND,
 	KIND_INSTANCE,
+	KIND_WORKER,
+	KIND_LOG, /* an instance or worker/NAME */
 };
 
 struct cmd_option {
@@ -198,5 +200,8 @@ int run_refresh(struct invocation *inv);
 int run_hold(struct invocation *inv);
 int run_prune(struct invocation *inv);
 int run_monitor(struct invocation *inv);
+int run_workers_stop(struct invocation *inv);
+int run_workers_start(struct invocation *inv);
+int run_worker(struct invocation *inv);
 
 #endif

@@ -14,9 +14,11 @@
 #include "store/store.h"
 #include "tools/client.h"
 #include "tools/cmd_instance.h"
+#include "tools/config.h"
 #include "tools/instance/life.h"
 #include "tools/instance/monitor.h"
 #include "tools/out.h"
+#include "tools/worker/worker.h"
 
 int run_monitor(struct invocation *inv)
 {
@@ -193,6 +195,35 @@ static json_t *up_new_record(const char *name)
 			 (json_int_t)life_memory("small"), "wanted", "up");
 }
 
+/* What the host's configuration says of instances that are made. */
+static int up_configured(json_t *record)
+{
+	struct config config;
+	const struct config_instances *in = &config.instances;
+	int code = config_open(&config);
+
+	if (code != CTL_OK)
+		return code;
+	if (in->server)
+		json_object_set_new(record, "server", out_text(in->server));
+	if (in->user)
+		json_object_set_new(record, "user", out_text(in->user));
+	if (in->bind)
+		json_object_set_new(record, "bind", json_string(in->bind));
+	if (in->memory)
+		json_object_set_new(
+			record, "memory",
+			json_integer((json_int_t)life_memory(in->memory)));
+	if (in->port_first) {
+		json_object_set_new(record, "port_first",
+				    json_integer(in->port_first));
+		json_object_set_new(record, "port_last",
+				    json_integer(in->port_last));
+	}
+	config_release(&config);
+	return CTL_OK;
+}
+
 /* Clone it from --from, if the dataset is not there.  @made: out */
 static int up_clone(const struct invocation *inv, struct instance *inst,
 		    struct client *client, bool *made)
@@ -304,6 +335,7 @@ static int destroy_dataset(struct client *client, const char *name)
 /* Leave nothing of what came to nothing. */
 static void up_undo(struct instance *inst, struct client *client)
 {
+	workers_stop_of(inst->name);
 	destroy_dataset(client, inst->name);
 	instance_remove(inst);
 	inst->made_dir = false;
@@ -387,9 +419,12 @@ static int up_one(const struct invocation *inv, const char *name,
 
 	if (code != CTL_OK)
 		return code;
-	if (!inst->record)
+	if (!inst->record) {
 		inst->record = up_new_record(name);
-	code = life_client(inv, inst, &client);
+		code = up_configured(inst->record);
+	}
+	if (code == CTL_OK)
+		code = life_client(inv, inst, &client);
 	if (code == CTL_OK)
 		code = client_close(client, up_run(inv, inst, client, times));
 	return code;
@@ -509,11 +544,19 @@ static int down_remove(const struct invocation *inv, struct instance *inst)
 		return code;
 	code = life_dataset(client, inst->name, &item);
 	/* one that somebody destroyed needs no destroying */
-	if (code == CTL_OK && item)
+	if (code == CTL_OK && item && !life_is_ours(inst, item))
+		code = fail(CTL_CONFLICT,
+			    "dataset '%s' is not the one that 'dbs up' made, "
+			    "so it is not destroyed",
+			    inst->name);
+	else if (code == CTL_OK && item)
 		code = destroy_dataset(client, inst->name);
 	json_decref(item);
 	code = client_close(client, code);
-	return code == CTL_OK ? instance_remove(inst) : code;
+	if (code != CTL_OK)
+		return code;
+	workers_remove_of(inst->name);
+	return instance_remove(inst);
 }
 
 static int down_one(const struct invocation *inv, struct instance *inst)
@@ -538,6 +581,14 @@ static int down_one(const struct invocation *inv, struct instance *inst)
 	return code;
 }
 
+bool instance_is_over(const struct instance *inst)
+{
+	int64_t expires = (int64_t)out_get_int(inst->record, "expires");
+
+	return expires && expires <= (int64_t)time(NULL) &&
+	       out_get_bool(inst->record, "made");
+}
+
 int instance_destroy(const struct invocation *inv, const char *name)
 {
 	struct instance inst;
@@ -545,6 +596,11 @@ int instance_destroy(const struct invocation *inv, const char *name)
 
 	if (code == CTL_OK)
 		code = instance_check_lease(&inst);
+	/* since it was looked at somebody may have given it more time */
+	if (code == CTL_OK && !instance_is_over(&inst))
+		code = fail(CTL_CONFLICT,
+			    "the time of instance '%s' is no longer over",
+			    name);
 	if (code == CTL_OK)
 		code = life_stop(&inst, true, false);
 	if (code == CTL_OK)

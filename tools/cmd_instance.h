@@ -18,11 +18,23 @@ int parse_duration(const struct cmd *cmd, const char *text, int64_t *seconds);
 /** What --json says of an instance; the caller's. */
 json_t *instance_json(const struct instance *inst);
 
-/** dbs down --rm, without a question; what @inv says of the pool counts. */
+/** Is its time over, and its dataset one that 'dbs up' made? */
+bool instance_is_over(const struct instance *inst);
+
+/**
+ * dbs down --rm of one whose time is over, without a question; what @inv says
+ * of the pool counts.
+ */
 int instance_destroy(const struct invocation *inv, const char *name);
 
 /** Does a lease protect what @pattern names, "ci-*" or "DS@*"? */
 int instance_guard(const char *pattern);
+
+/** What dbs ps says of workers; @configured: those of the configuration. */
+json_t *workers_json(const json_t *configured);
+void workers_print(const json_t *items);
+/** Path of a worker's output.  Errors: CTL_NOT_FOUND */
+int workers_log(const char *name, bool is_error, char path[PATH_MAX]);
 
 /** dbs restore where the dataset @name has an instance. */
 int instance_run_restore(struct invocation *inv, const char *name);

@@ -112,6 +112,7 @@ static void print_times(json_t *json, const struct life_restore *restore,
 {
 	const struct life_times *t = &restore->times;
 
+	json_object_set_new(json, "workers_ms", json_real(t->workers_ms));
 	json_object_set_new(json, "stop_ms", json_real(t->stop_ms));
 	json_object_set_new(json, "restore_ms", json_real(t->restore_ms));
 	json_object_set_new(json, "start_ms", json_real(t->server.start_ms));

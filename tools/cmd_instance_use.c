@@ -19,9 +19,9 @@
 #include "store/store.h"
 #include "tools/client.h"
 #include "tools/cmd_instance.h"
+#include "tools/config.h"
 #include "tools/daemon.h"
-#include "tools/instance/datadir.h"
-#include "tools/instance/identity.h"
+#include "tools/instance/env.h"
 #include "tools/out.h"
 
 /* ---- ps ------------------------------------------------------------------------ */
@@ -154,8 +154,9 @@ static void ps_print(const json_t *items)
 int run_ps(struct invocation *inv)
 {
 	json_t *names = instance_names(), *items = json_array(), *name;
-	json_t *pools = json_object();
-	int worst = CTL_OK;
+	json_t *pools = json_object(), *workers;
+	struct config config;
+	int worst = config_open(&config);
 	size_t i;
 
 	json_array_foreach(names, i, name)
@@ -175,14 +176,21 @@ int run_ps(struct invocation *inv)
 	}
 	json_decref(names);
 	json_decref(pools);
+	/* what runs is shown even if what should run cannot be read */
+	workers = workers_json(config.workers);
 	if (inv->json)
-		out_json(json_pack("{s:O}", "items", items));
+		out_json(json_pack("{s:O, s:O}", "items", items, "workers",
+				   workers));
 	else if (inv_has(inv, "quiet"))
 		json_array_foreach(items, i, name)
 			out_line("%s", out_get_text(name, "name"));
 	else
 		ps_print(items);
+	if (!inv->json && !inv_has(inv, "quiet"))
+		workers_print(workers);
+	json_decref(workers);
 	json_decref(items);
+	config_release(&config);
 	return worst;
 }
 
@@ -237,11 +245,30 @@ static void logs_follow(FILE *f)
 	}
 }
 
+/* What is to be printed: that of an instance, or one of "worker/NAME". */
+static int logs_path(const struct invocation *inv, char path[PATH_MAX])
+{
+	const char *name = inv_operand(inv, 0);
+	bool is_error = inv_has(inv, "stderr");
+	struct instance inst;
+	int code;
+
+	if (!strncmp(name, "worker/", strlen("worker/")))
+		return workers_log(name + strlen("worker/"), is_error, path);
+	if (is_error)
+		return fail_usage(inv->cmd, "--stderr is for worker/NAME: an "
+					    "instance has one log");
+	code = instance_open(name, 0, &inst);
+	if (code == CTL_OK)
+		instance_log(&inst, path);
+	instance_close(&inst);
+	return code;
+}
+
 int run_logs(struct invocation *inv)
 {
 	const char *text = inv_value(inv, "lines");
 	unsigned long lines = 0;
-	struct instance inst;
 	char path[PATH_MAX], *end;
 	FILE *f = NULL;
 	int code;
@@ -253,15 +280,14 @@ int run_logs(struct invocation *inv)
 					  "'%s' is not a number of lines",
 					  text);
 	}
-	code = instance_open(inv_operand(inv, 0), 0, &inst);
+	code = logs_path(inv, path);
 	if (code == CTL_OK) {
-		f = fopen(instance_log(&inst, path), "re");
+		f = fopen(path, "re");
 		if (!f && errno != ENOENT)
 			code = fail(errno == EACCES ? CTL_NOT_PERMITTED
 						    : CTL_FAILED,
 				    "'%s': %m", path);
 	}
-	instance_close(&inst);
 	if (!f)
 		return code;
 	if (lines)
@@ -401,73 +427,6 @@ static void env_line(enum env_format format, const char *key, const char *value)
 	}
 }
 
-/* The only database, unless one is named: which of several is not guessed. */
-static char *env_database(const struct invocation *inv,
-			  const struct instance *inst)
-{
-	const char *given = inv_value(inv, "database");
-	json_t *names;
-	char *name;
-
-	if (given)
-		return strdup(given);
-	names = datadir_databases(out_get_text(inst->record, "datadir"));
-	if (json_array_size(names) > 1)
-		note("there are %zu databases; --database says which",
-		     json_array_size(names));
-	name = strdup(json_array_size(names) == 1
-			      ? json_string_value(json_array_get(names, 0))
-			      : "");
-	json_decref(names);
-	return name;
-}
-
-/* mysql://user:password@host:port/database, each part as RFC 3986 has it. */
-static json_t *env_url(const char *host, uint64_t port, const char *password,
-		       const char *database)
-{
-	char *escaped = NULL;
-	json_t *url;
-	size_t len;
-	FILE *f = open_memstream(&escaped, &len);
-
-	for (const char *c = database; f && *c; c++) {
-		bool plain = (*c >= 'a' && *c <= 'z') ||
-			     (*c >= 'A' && *c <= 'Z') ||
-			     (*c >= '0' && *c <= '9') || strchr("-._~", *c);
-
-		fprintf(f, plain ? "%c" : "%%%02X", (unsigned char)*c);
-	}
-	if (f)
-		fclose(f);
-	url = json_sprintf("mysql://%s:%s@%s:%" PRIu64 "/%s", INSTANCE_ACCOUNT,
-			   password, host, port, escaped ? escaped : "");
-	free(escaped);
-	return url;
-}
-
-static json_t *env_values(const struct invocation *inv,
-			  const struct instance *inst)
-{
-	const char *host = out_get_text(inst->record, "bind");
-	uint64_t port = out_get_int(inst->record, "port");
-	char *password = identity_password(inst);
-	char *database = password ? env_database(inv, inst) : NULL;
-	json_t *values = NULL;
-
-	if (database)
-		values = json_pack("{s:s, s:o, s:o, s:s, s:s, s:o}", "DB_HOST",
-				   host, "DB_PORT",
-				   json_sprintf("%" PRIu64, port),
-				   "DB_DATABASE", out_text(database),
-				   "DB_USERNAME", INSTANCE_ACCOUNT,
-				   "DB_PASSWORD", password, "DATABASE_URL",
-				   env_url(host, port, password, database));
-	free(password);
-	free(database);
-	return values;
-}
-
 int run_env(struct invocation *inv)
 {
 	enum env_format format;
@@ -480,7 +439,7 @@ int run_env(struct invocation *inv)
 		return code;
 	code = instance_open(inv_operand(inv, 0), 0, &inst);
 	if (code == CTL_OK) {
-		values = env_values(inv, &inst);
+		values = instance_env(&inst, inv_value(inv, "database"));
 		code = values ? CTL_OK : CTL_NOT_PERMITTED;
 	}
 	instance_close(&inst);
@@ -494,6 +453,12 @@ int run_env(struct invocation *inv)
 	if (format == ENV_GITHUB && getenv("GITHUB_ACTIONS"))
 		fprintf(stderr, "::add-mask::%s\n",
 			out_get_text(values, "DB_PASSWORD"));
+	/* a line more would be a variable more */
+	if (strpbrk(out_get_text(values, "DB_DATABASE"), "\r\n")) {
+		json_decref(values);
+		return fail_usage(inv->cmd,
+				  "--database: a name with a line break");
+	}
 	json_object_foreach(values, key, value)
 		env_line(format, key, json_string_value(value));
 	json_decref(values);

@@ -83,7 +83,10 @@ static time_t created_at(const json_t *item)
 	return (time_t)instance_parse_time(text);
 }
 
-/* The snapshots that instances go back to: "DS@SNAP" -> instance. */
+/*
+ * The snapshots that instances go back to: "DS@SNAP" -> instance.  NULL: one
+ * cannot be read, and nobody knows which snapshot it needs.
+ */
 static json_t *origins(void)
 {
 	json_t *names = instance_names(), *all = json_object(), *name;
@@ -92,16 +95,18 @@ static json_t *origins(void)
 	json_array_foreach(names, i, name)
 	{
 		struct instance inst;
+		int code = instance_open(json_string_value(name), 0, &inst);
+		const char *from = out_get_text(inst.record, "dataset_from");
 
-		if (instance_open(json_string_value(name), 0, &inst) ==
-		    CTL_OK) {
-			const char *from =
-				out_get_text(inst.record, "dataset_from");
-
-			if (*from)
-				json_object_set(all, from, name);
-		}
+		if (code == CTL_OK && *from)
+			json_object_set(all, from, name);
 		instance_close(&inst);
+		/* one that was destroyed meanwhile needs none */
+		if (code != CTL_OK && code != CTL_NOT_FOUND) {
+			json_decref(all);
+			all = NULL;
+			break;
+		}
 	}
 	json_decref(names);
 	return all;
@@ -213,6 +218,9 @@ static int judge_pattern(struct client *client, const char *pattern,
 	if (!json_array_size(json_object_get(result, "items")))
 		code = fail(CTL_NOT_FOUND, "no dataset matches '%s'", pattern);
 	used = origins();
+	if (!used)
+		code = fail(CTL_CONFIG, "nothing is destroyed while it is "
+					"unknown what an instance needs");
 	json_array_foreach(json_object_get(result, "items"), i, ds)
 	{
 		if (code == CTL_OK)
@@ -238,8 +246,7 @@ static void judge_instance(const char *name, json_t *instances)
 		return;
 	}
 	expires = (int64_t)out_get_int(inst.record, "expires");
-	if (expires && expires <= (int64_t)time(NULL) &&
-	    out_get_bool(inst.record, "made")) {
+	if (instance_is_over(&inst)) {
 		item = verdict(name, NULL);
 		because(item, instance_leased(&inst),
 			instance_leased(&inst)

@@ -13,6 +13,8 @@
 #include <string.h>
 
 #include "tools/client.h"
+#include "tools/cmd_instance.h"
+#include "tools/config.h"
 #include "tools/daemon.h"
 #include "tools/instance/instance.h"
 #include "tools/out.h"
@@ -158,6 +160,26 @@ static void complete_instances(const char *word)
 	json_decref(names);
 }
 
+static void complete_workers(const char *prefix, const char *word)
+{
+	json_t *items, *item;
+	struct config config;
+	char text[128];
+	size_t i;
+
+	if (config_open(&config) != CTL_OK)
+		return;
+	items = workers_json(config.workers);
+	json_array_foreach(items, i, item)
+	{
+		snprintf(text, sizeof(text), "%s%s", prefix,
+			 out_get_text(item, "name"));
+		offer(word, text);
+	}
+	json_decref(items);
+	config_release(&config);
+}
+
 static void complete_kind(const struct cmd *cmd, enum cmd_kind kind,
 			  char *const *argv, int argc, const char *word)
 {
@@ -216,6 +238,13 @@ static void complete_kind(const struct cmd *cmd, enum cmd_kind kind,
 		break;
 	case KIND_INSTANCE:
 		complete_instances(word);
+		break;
+	case KIND_WORKER:
+		complete_workers("", word);
+		break;
+	case KIND_LOG:
+		complete_instances(word);
+		complete_workers("worker/", word);
 		break;
 	}
 }

@@ -464,20 +464,22 @@ const struct cmd cmd_table[] = {
 			{ "quiet", 'q', NULL, KIND_NONE,
 			  "only names, one a line" },
 		},
-		.help = "list the instances and what they do",
+		.help = "list the instances, workers and what they do",
 		.run = run_ps,
 	},
 	{
 		.name = "logs", .group = "dbs-instance",
 		.flags = CMD_READS,
-		.operands = { { "NAME", KIND_INSTANCE, false, false } },
+		.operands = { { "NAME|worker/NAME", KIND_LOG, false, false } },
 		.options = {
+			{ "stderr", 0, NULL, KIND_NONE,
+			  "a worker's errors, and what its monitor said" },
 			{ "follow", 'f', NULL, KIND_NONE,
 			  "go on with what is added, until interrupted" },
 			{ "lines", 'n', "N", KIND_NONE,
 			  "only the last N lines" },
 		},
-		.help = "print what an instance's server and monitor said",
+		.help = "print what an instance or a worker said",
 		.run = run_logs,
 	},
 	{
@@ -546,6 +548,28 @@ const struct cmd cmd_table[] = {
 		.run = run_hold,
 	},
 
+	/* ---- workers ---- */
+	{
+		.name = "workers stop", .group = "dbs-instance",
+		.flags = CMD_JSON,
+		.operands = { { "NAME", KIND_WORKER, true, false } },
+		.help = "stop workers, as before a deployment",
+		.text =
+"Without NAME all of them.  A worker gets its stop signal, its grace time, and\n"
+"then a kill.  It stays stopped until 'dbs workers start'.\n",
+		.run = run_workers_stop,
+	},
+	{
+		.name = "workers start", .group = "dbs-instance",
+		.flags = CMD_JSON,
+		.operands = { { "NAME", KIND_WORKER, true, false } },
+		.help = "start workers as the configuration says",
+		.text =
+"Without NAME all of them.  A worker whose instance does not run starts with\n"
+"it.  See dbs.yaml(5).\n",
+		.run = run_workers_start,
+	},
+
 	/* ---- help ---- */
 	{
 		.name = "help", .group = "dbs",
@@ -563,6 +587,12 @@ const struct cmd cmd_table[] = {
 		.operands = { { "NAME", KIND_NONE, true, true } },
 		.help = "watch over an instance's server",
 		.run = run_monitor,
+	},
+	{
+		.name = "__worker", .group = "dbs", .flags = CMD_HIDDEN,
+		.operands = { { "NAME", KIND_NONE, true, true } },
+		.help = "watch over a worker's processes",
+		.run = run_worker,
 	},
 	{
 		.name = "__complete", .group = "dbs", .flags = CMD_HIDDEN,

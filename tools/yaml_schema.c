@@ -236,7 +236,8 @@ static int check(struct checker *c, const struct yaml_item *item,
 	case CYAML_FLAGS:
 	case CYAML_BITFIELD:
 	case CYAML_IGNORE:
-		dbs_assert(!"a type that a configuration has no use for");
+		util_assert_failed("no such type in a configuration", __FILE__,
+				   __LINE__);
 	default:
 		return check_scalar(c, item, schema);
 	}

@@ -7,6 +7,8 @@
  *   dump-load load-keys SOCKET     the same, keys after all data
  *   dump-load mask SOCKET          the same, texts of 12 characters and more changed
  *
+ *   dump-load mydumper SOCKET DB   load, of one of mydumper's files
+ *
  * Ends with 2 and a sentence when the dump or the server says no.
  */
 #include <errno.h>
@@ -24,7 +26,8 @@
 struct load {
 	MYSQL *mysql; /* NULL: copy */
 	bool keys_last, mask;
-	struct sql_buf later; /* ALTER TABLEs, each with a NUL behind it */
+	const char *mydumper_db; /* NULL: no file of mydumper's */
+	struct sql_buf later;	 /* ALTER TABLEs, each with a NUL behind it */
 	struct sql_buf foreign;
 	struct sql_table *table; /* the last one */
 	char masked[40];
@@ -168,7 +171,11 @@ static MYSQL *connect_to(const char *socket)
 
 static int run(struct load *l)
 {
-	const struct sql_reader_options options = {.read = read_stdin};
+	const struct sql_reader_options options = {
+		.read = read_stdin,
+		.db = l->mydumper_db,
+		.ends_at_line = l->mydumper_db != NULL,
+	};
 	struct sql_rewriter_ops ops = {
 		.create = create,
 		.row = l->mask ? row : NULL,
@@ -185,7 +192,8 @@ static int run(struct load *l)
 	err = sql_rewriter_run(rw);
 	if (sql_reader_error(r))
 		fprintf(stderr, "dump-load: %s\n", sql_reader_error(r)->text);
-	else if (!err && sql_reader_ending(r) != SQL_ENDING_COMPLETE)
+	else if (!err && !l->mydumper_db &&
+		 sql_reader_ending(r) != SQL_ENDING_COMPLETE)
 		fprintf(stderr, "dump-load: possibly truncated\n");
 	fprintf(stderr, "%llu rows, %llu changed, %llu statements\n",
 		(unsigned long long)sql_rewriter_stats(rw)->nr_rows,
@@ -207,6 +215,11 @@ int main(int argc, char **argv)
 		l.mysql = connect_to(argv[2]);
 	l.keys_last = !strcmp(argv[1], "load-keys");
 	l.mask = !strcmp(argv[1], "mask");
+	if (!strcmp(argv[1], "mydumper") && argc > 3) {
+		l.mydumper_db = argv[3];
+		if (mysql_select_db(l.mysql, argv[3]))
+			return 2;
+	}
 	err = run(&l);
 	if (!err && l.keys_last) {
 		/* the dump has put them back */

@@ -4,7 +4,8 @@
 # instance.sh - real MariaDB instances on a mounted pool: up, use, kill each
 # part, restore, destroy
 #
-# usage: DBS=build/tools/dbs instance.sh     (as root; exits 77 if it cannot run)
+# usage: DBS=build/tools/dbs [MYSQLD=PATH] instance.sh
+#        (as root; exits 77 if it cannot run; MySQL is tested where there is one)
 #
 # The origin is a server with a binary log, a replica's configuration, an event
 # that runs, accounts with known passwords and a my.cnf in its data directory:
@@ -145,6 +146,8 @@ origin()
 		DO INSERT INTO shop.tick VALUES ();
 	CREATE USER app@'%' IDENTIFIED BY 'known';
 	GRANT ALL ON *.* TO app@'%';
+	CREATE USER dbs@'127.0.0.1' IDENTIFIED BY 'known';
+	CREATE USER ''@'127.0.0.1';
 	CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=1,
 		MASTER_USER='repl', MASTER_PASSWORD='known';"
 	mariadb_stop prod
@@ -213,6 +216,7 @@ new_identity()
 	[ "$(ps_of a port)" != "$(ps_of b port)" ]
 	refused -S "$socket" -u app -pknown
 	refused -h 127.0.0.1 -P "$PORT_A" -u app -pknown
+	refused -h 127.0.0.1 -P "$PORT_A" -u dbs -pknown
 	refused -h 127.0.0.1 -P "$PORT_A" -u root
 	# root of the host is root there, and nobody else
 	mariadb --no-defaults -S "$socket" -u root -e 'SELECT 1'
@@ -393,7 +397,7 @@ leaves_nothing()
 
 bad_ups()
 {
-	local port
+	local port option
 
 	fails 3 "no dataset 'x'; --from" "$DBS" up x
 	leaves_nothing x
@@ -417,7 +421,16 @@ bad_ups()
 		"$DBS" up x --from prod@clean -o innodb-page-size=4k
 	fails 2 "unknown variable 'no-such-option" \
 		"$DBS" up x --from prod@clean -o no-such-option=1
-	fails 64 "the instance's own" "$DBS" up x --from prod@clean -o port=5
+	for option in port=5 datad=/etc loose_enable_user=root \
+		enable-skip-grant-tables; do
+		fails 64 "the instance's own" \
+			"$DBS" up x --from prod@clean -o "$option"
+	done
+	for option in '!include /etc/passwd' '[client]' $'a=1\nuser=root' \
+		"init-connect=$(printf '%04000d' 1)"; do
+		fails 64 "no option of a server" \
+			"$DBS" up x --from prod@clean -o "$option"
+	done
 	port=$(ps_of b port)
 	fails 4 "port $port is that of instance 'b'" \
 		"$DBS" up x --from prod@clean --port "$port"
@@ -472,6 +485,40 @@ time_is_over()
 	"$DBS" down d --rm --yes
 }
 
+# A dataset that has the name of the one that 'up' made is not that one.
+made_anew()
+{
+	(umask 077 && "$DBS" up d --from prod@clean)
+	"$DBS" down d
+	"$DBS" rm --yes -r d
+	"$DBS" clone prod@clean d
+	fails 4 "not the one that 'dbs up' made" "$DBS" down d --rm --yes
+	"$DBS" up d
+	fails 4 "was not made by 'dbs up'" "$DBS" down d --rm --yes
+	"$DBS" down d
+	"$DBS" rm --yes -r d
+	rm -r "$DBS_STATE_DIR/instances/d"
+}
+
+# Seen by its command line: its pid file is written late, and by the server.
+no_pid_file()
+{
+	local pid
+
+	"$DBS" up d --from prod@clean
+	pid=$(server_pid d)
+	kill -KILL "$(monitor_pid d)"
+	wait_state d unmonitored
+	sed -i 's/"server_pid": [0-9]*/"server_pid": 1/' \
+		"$DBS_STATE_DIR/instances/d/state.json"
+	rm "$DBS_STATE_DIR/run/d/server/pid"
+	mkfifo "$DBS_STATE_DIR/run/d/server/pid"
+	[ "$(server_pid d)" = "$pid" ]
+	"$DBS" down d --rm --yes
+	host_wait_gone "$pid" 10
+	leaves_nothing d
+}
+
 # A crash of a server with a binary log leaves transactions that are prepared.
 live_clone()
 {
@@ -486,6 +533,10 @@ live_clone()
 		live_writer "$i" &
 	done
 	until [ -s "$HOST_TMP/acked.1" ]; do sleep 0.05; done
+	# it keeps what an instance would forget
+	fails 4 "server that is not the instance's" "$DBS" up prod
+	[ -e "$MNT/prod/master.info" ]
+	not "$DBS" logs prod
 	for ((i = 1; i <= 3; i++)); do
 		sleep 0.3
 		cat "$HOST_TMP"/acked.[1-4] | wc -l >"$HOST_TMP/before.$i"
@@ -532,6 +583,39 @@ quiesced()
 	fails 69 "does not run" "$DBS" snapshot -q r@q
 	"$DBS" down r --rm --yes
 	"$DBS" down q --rm --yes
+}
+
+# MySQL: $MYSQLD, as ../shared/tools/mysql-from-debian.sh makes it
+mysql_instance()
+{
+	local uuid password
+
+	"$DBS" create my
+	chown "$(host_mariadb_user):" "$MNT/my"
+	"$MYSQLD" --user="$(host_mariadb_user)" --initialize-insecure \
+		--datadir="$MNT/my"
+	uuid=$(sed -n 's/^server-uuid=//p' "$MNT/my/auto.cnf")
+	"$DBS" snapshot my@a
+	fails 78 "data directory of MySQL" "$DBS" up y --from my
+	leaves_nothing y
+	"$DBS" up y --from my --server "$MYSQLD"
+	[ -n "$uuid" ]
+	[ "$(query y 'SELECT @@server_uuid')" != "$uuid" ]
+	says y 'SELECT @@log_bin, @@event_scheduler' '0 OFF'
+	says y "SELECT COUNT(*) FROM mysql.user WHERE account_locked = 'N'
+		AND user <> 'dbs'" 0
+	password=$(cat "$(ps_of y password_file)")
+	query y 'CREATE DATABASE gone'
+	kill -KILL "$(server_pid y)"
+	says y "SHOW DATABASES LIKE 'gone'" gone
+	"$DBS" restore y --yes
+	says y "SHOW DATABASES LIKE 'gone'" ''
+	[ "$(cat "$(ps_of y password_file)")" = "$password" ]
+	"$DBS" snapshot -q y@still
+	[[ $("$DBS" get y@still user:dbs.server) == "MySQL "* ]]
+	"$DBS" down y --rm --yes
+	leaves_nothing y
+	"$DBS" rm --yes -r my
 }
 
 # Who is connected, or was in between, keeps it up.
@@ -626,9 +710,16 @@ main()
 	claim "what cannot be started says why and leaves nothing" bad_ups
 	claim "what always crashes is given up, and restored" crash_loop
 	claim "its time is over" time_is_over
+	claim "another dataset of its name is not destroyed" made_anew
+	claim "a server that only its command line tells of" no_pid_file
 	claim "each acknowledged commit is in a clone of a live server" \
 		live_clone
 	claim "a snapshot of a server that is held still" quiesced
+	if [ -x "${MYSQLD:-}" ]; then
+		claim "MySQL" mysql_instance
+	else
+		echo "skipped: MySQL: \$MYSQLD names no mysqld"
+	fi
 	claim "nobody uses it" nobody_uses_it
 	claim "a data directory in a folder" in_folder
 	claim "a client may shut it down" stopped_by_sql

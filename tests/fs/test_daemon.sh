@@ -51,6 +51,33 @@ sys.exit(0 if p.wait(30) == 0 and ok else 1)
 PYTHON
 }
 
+# Values that lie in many nodes, which are read one after the other.
+LONG_NAME=user.$(printf 'n%.0s' {1..200})
+attributes()
+{
+	python3 - "$MOUNT/ds/attributes" "$LONG_NAME" "$1" <<'PYTHON'
+import os, random, sys
+path, long_name, what = sys.argv[1:]
+open(path, "a").close()
+for name in ("user.x", long_name):
+    value = random.Random(name).randbytes(30000)
+    if what == "put":
+        os.setxattr(path, name, value)
+    elif os.getxattr(path, name) != value:
+        sys.exit(f"'{name}' is another value")
+PYTHON
+}
+
+put_attributes()
+{
+	attributes put
+}
+
+has_attributes()
+{
+	attributes get
+}
+
 fs_begin 256 ds
 
 # -- bad input ----------------------------------------------------------------
@@ -195,12 +222,17 @@ claim ring__mounts fs_mount --io-uring=2
 claim ring__has_its_threads nr_rings "$rings"
 claim ring__serves cp -r /usr/include/linux "$MOUNT/ds/ring"
 claim ring__served diff -r /usr/include/linux "$MOUNT/ds/ring"
+claim ring__keeps_long_attributes put_attributes
 claim ring__says_what_failed exits 1 '*File exists*' mkdir "$MOUNT/ds/ring"
 fs_unmount
 claim ring__ended not is_mounted
 claim no_ring__mounts fs_mount --io-uring=0
 claim no_ring__has_none nr_rings 0
 claim no_ring__has_the_rest diff -r /usr/include/linux "$MOUNT/ds/ring"
+claim no_ring__reads_attributes_that_nobody_has_read has_attributes
+fs_unmount
+claim ring__mounts_again fs_mount
+claim ring__reads_attributes_that_nobody_has_read has_attributes
 fs_unmount
 claim pool__is_clean fs_check
 fs_end

@@ -69,10 +69,11 @@ static const char *gate_says(const char *rules_text, struct mask_column column,
 static void named(const char *name, const char *type, const char *want)
 {
 	struct found found;
-	char text[256];
+	char text[256] = "";
 
-	snprintf(text, sizeof(text), *want ? "db.t.%s: named like %s\n" : "",
-		 name, want);
+	if (*want)
+		snprintf(text, sizeof(text), "db.t.%s: named like %s\n", name,
+			 want);
 	CHECK_STR(gate_says("strict: true\n",
 			    (struct mask_column){.name = name, .type = type},
 			    NULL, 0, &found),

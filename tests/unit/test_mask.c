@@ -158,7 +158,8 @@ static void changes(struct masking *m, const char *value)
 	if ((strlen(value) > 2 && strstr(result, value)) ||
 	    !strcasecmp(result, value)) {
 		print_error("%s: '%s'\n", what(m, value), result);
-		CHECK(!"M4: the original is in the result");
+		check_failed("M4: the original is in the result", __FILE__,
+			     __LINE__);
 	}
 }
 
@@ -385,7 +386,8 @@ static void collide(enum mask_kind kind, const char *parameter,
 		if (seen[i] == seen[i - 1]) {
 			print_error("mask %s on %s of '%s'\n",
 				    mask_kind_name(kind), type, fmt);
-			CHECK(!"M5: two values became one");
+			check_failed("M5: two values became one", __FILE__,
+				     __LINE__);
 		}
 	masking_end(&m);
 	free(seen);

@@ -57,7 +57,7 @@ static void each_row(const char *sql, struct rules *rules,
 			table = sql_table_get(ev.table);
 			if (sql_plan(rules, table, &plan, &error)) {
 				print_error("%s\n", error.text);
-				MUST(!"a plan");
+				must_failed("a plan", __FILE__, __LINE__);
 			}
 		}
 		if (ev.kind == SQL_ROW) {
@@ -203,7 +203,8 @@ static void mask_row(const struct rules_plan *plan,
 		    memmem(m->buf->bytes, m->buf->len, in->bytes, in->len)) {
 			print_error("%s: %.*s\n", plan->columns[i].name,
 				    (int)in->len, in->bytes);
-			CHECK(!"M4: the original is in the result");
+			check_failed("M4: the original is in the result",
+				     __FILE__, __LINE__);
 		}
 		m->nr_values += in->len > 0;
 	}

@@ -263,7 +263,36 @@ int datadir_check_server(const struct datadir *dir,
 	return CTL_OK;
 }
 
+#define HEX_DIGITS "0123456789abcdef"
+
 /* ---- what is in it ----------------------------------------------------------- */
+
+/*
+ * A folder's name as the server writes it: letters, digits, '_' and '$', all
+ * else as '@' and its code.  False: it is none of a database, or one that is not
+ * decoded here.  @name: changed
+ */
+static bool decode_name(char *name)
+{
+	unsigned code;
+	char *to = name;
+
+	for (const char *c = name; *c; c++) {
+		if ((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+		    (*c >= '0' && *c <= '9') || *c == '_' || *c == '$') {
+			*to++ = *c;
+			continue;
+		}
+		if (strncmp(c, "@00", 3) || strspn(c + 3, HEX_DIGITS) < 2 ||
+		    sscanf(c + 3, "%2x", &code) != 1 || code < ' ' ||
+		    code > '~')
+			return false;
+		*to++ = (char)code;
+		c += 4;
+	}
+	*to = '\0';
+	return true;
+}
 
 json_t *datadir_databases(const char *path)
 {
@@ -281,13 +310,38 @@ json_t *datadir_databases(const char *path)
 
 		for (size_t k = 0; k < ARRAY_SIZE(own); k++)
 			skip = skip || !strcmp(name, own[k]);
-		if (!skip)
+		if (!skip && decode_name(list[i]->d_name))
 			json_array_append_new(names, json_string(name));
 		free(list[i]);
 	}
 	if (nr >= 0)
 		free(list);
 	return names;
+}
+
+int datadir_check_unused(const struct datadir *dir)
+{
+	static const char *const locked[] = {"ibdata1", "aria_log_control"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(locked); i++) {
+		struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+		char path[PATH_MAX + 32];
+		bool used;
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/%s", dir->path, locked[i]);
+		fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		used = !fcntl(fd, F_GETLK, &lock) && lock.l_type != F_UNLCK;
+		close(fd);
+		if (used)
+			return fail(CTL_CONFLICT,
+				    "a server that is not the instance's runs "
+				    "on '%s': process %d; end it first",
+				    dir->path, (int)lock.l_pid);
+	}
+	return CTL_OK;
 }
 
 int datadir_forget(const struct datadir *dir)

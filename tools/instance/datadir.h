@@ -50,6 +50,12 @@ int datadir_check_server(const struct datadir *dir,
 json_t *datadir_databases(const char *path);
 
 /**
+ * Refuse a directory that a server has open: all kinds lock their files while
+ * they run (fcntl), and one that is none of ours must keep them.
+ */
+int datadir_check_unused(const struct datadir *dir);
+
+/**
  * Remove what a server takes for its identity and its replication: auto.cnf,
  * master.info, relay logs and the like.  The server must not run.
  */

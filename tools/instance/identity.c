@@ -128,11 +128,16 @@ int identity_choose(struct instance *inst)
 /*
  * One statement a line, as servers want it in an init file.  A lock keeps an
  * account from connecting; what runs with its rights (views, procedures) works
- * on.
+ * on.  Removed are those that would come before ours where they are of one host:
+ * anonymous ones, and our own name's with a password of the origin.
  */
+#define COMES_BEFORE "('', '" INSTANCE_ACCOUNT "')"
+
 static const char sql_mariadb[] =
+	"DELETE FROM mysql.global_priv WHERE User IN " COMES_BEFORE " AND "
+	"JSON_VALUE(Priv, '$.is_role') IS NULL;\n"
 	"UPDATE mysql.global_priv SET Priv = JSON_SET(Priv, "
-	"'$.account_locked', true) WHERE User <> '" INSTANCE_ACCOUNT "' AND "
+	"'$.account_locked', true) WHERE "
 	"JSON_VALUE(Priv, '$.is_role') IS NULL;\n"
 	"FLUSH PRIVILEGES;\n"
 	"ALTER USER IF EXISTS 'root'@'localhost' IDENTIFIED VIA unix_socket "
@@ -140,20 +145,22 @@ static const char sql_mariadb[] =
 
 /* before 10.4 accounts stand in mysql.user, and cannot be locked */
 static const char sql_mariadb_old[] =
+	"DELETE FROM mysql.user WHERE User IN " COMES_BEFORE " AND "
+	"is_role = 'N';\n"
 	"UPDATE mysql.user SET plugin = '', authentication_string = '', "
 	"Password = '*00000000000000000000000000000000DEADBEEF' "
-	"WHERE User <> '" INSTANCE_ACCOUNT "' AND is_role = 'N';\n"
+	"WHERE is_role = 'N';\n"
 	"FLUSH PRIVILEGES;\n";
 
 static const char sql_mysql[] =
-	"UPDATE mysql.user SET account_locked = 'Y' WHERE User <> "
-	"'" INSTANCE_ACCOUNT "';\n"
+	"DELETE FROM mysql.user WHERE User IN " COMES_BEFORE ";\n"
+	"UPDATE mysql.user SET account_locked = 'Y';\n"
 	"DELETE FROM mysql.slave_master_info;\n"
 	"DELETE FROM mysql.slave_relay_log_info;\n"
 	"DELETE FROM mysql.slave_worker_info;\n"
 	"FLUSH PRIVILEGES;\n";
 
-/* By name, address and socket: an anonymous account must not come before. */
+/* By socket, and by address. */
 static void write_account(FILE *f, const char *password, bool replaces)
 {
 	static const char *const hosts[] = {"localhost", "%"};

@@ -18,6 +18,7 @@
 #include "tools/out.h"
 
 #define STATE_DIR "/var/lib/dbs"
+#define ROOM	  65536 /* for all that a start writes */
 
 /* ---- folders ----------------------------------------------------------------- */
 
@@ -89,7 +90,8 @@ static int make_path(const char *path)
 		slash = strchr(slash + 1, '/');
 		if (slash)
 			*slash = '\0';
-		if (mkdir(copy, 0755) && errno != EEXIST)
+		/* whatever the umask: the server is to come through */
+		if (mkdir(copy, 0755) ? errno != EEXIST : chmod(copy, 0755))
 			err = -errno;
 		if (slash)
 			*slash = '/';
@@ -100,7 +102,8 @@ static int make_path(const char *path)
 
 static int fail_path(const char *path, int err)
 {
-	return fail(ctl_code_of_errno(err), "'%s': %s", path, strerror(-err));
+	return fail((int)ctl_code_of_errno(err), "'%s': %s", path,
+		    strerror(-err));
 }
 
 /* A folder that belongs to the server. */
@@ -192,7 +195,7 @@ int instance_lock_file(const char *path, int *fd)
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	int err;
 
-	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (*fd < 0)
 		return -errno;
 	if (!fcntl(*fd, F_OFD_SETLK, &lock))
@@ -287,7 +290,25 @@ int instance_write(const struct instance *inst, const char *file, mode_t mode,
 	    rename(temp, instance_file(inst, file, path)))
 		err = errno ? -errno : -EIO;
 	close(fd);
+	if (err)
+		unlink(temp);
 	return err ? fail_path(temp, err) : CTL_OK;
+}
+
+int instance_check_room(const struct instance *inst)
+{
+	char path[PATH_MAX];
+	int fd, err;
+
+	instance_file(inst, ".room", path);
+	unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return fail_path(path, -errno);
+	err = posix_fallocate(fd, 0, ROOM);
+	close(fd);
+	unlink(path);
+	return err ? fail_path(path, -err) : CTL_OK;
 }
 
 int instance_save(struct instance *inst)
@@ -323,6 +344,13 @@ static int instance_paths(struct instance *inst)
 {
 	char *all = instances_dir();
 
+	/* the monitor works elsewhere, and so does the server */
+	if (state_dir() && *state_dir() != '/') {
+		free(all);
+		return fail(CTL_CONFIG,
+			    "$DBS_STATE_DIR is '%s', which is no absolute path",
+			    state_dir());
+	}
 	if (!all || asprintf(&inst->dir, "%s/%s", all, inst->name) < 0)
 		inst->dir = NULL;
 	free(all);
@@ -369,7 +397,8 @@ int instance_open(const char *name, unsigned flags, struct instance *inst)
 
 void instance_close(struct instance *inst)
 {
-	if (inst->made_dir)
+	/* without the lock it is another command's by now */
+	if (inst->made_dir && inst->lock >= 0)
 		remove_tree(inst->dir);
 	if (inst->lock >= 0)
 		close(inst->lock);

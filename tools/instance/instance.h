@@ -23,9 +23,10 @@
  *   control        the monitor's socket, for root
  *   server/        the server's own: mysql.sock, pid
  *
- * Record: {name, pool, dataset_from|null, made, port, bind, options: [...],
- * server|null, user, account, ttl_s, expires|0, idle_s, memory, server_id,
- * datadir, identity, undo|null, wanted: "up"|"down", lease: {until, reason}}
+ * Record: {name, pool, dataset_from|null, dataset_id, made, port, bind,
+ * options: [...], server|null, user, account, ttl_s, expires|0, idle_s,
+ * memory, server_id, datadir, identity, undo|null,
+ * wanted: "up"|"down", lease: {until, reason}}
  *
  * Invariants:
  *  N1  files are replaced whole, by rename.
@@ -83,6 +84,8 @@ char *instance_run_file(const struct instance *inst, const char *file,
 
 /** Write the record. */
 int instance_save(struct instance *inst);
+/** Is there room for what a start writes?  Asked before a server is stopped. */
+int instance_check_room(const struct instance *inst);
 /** Replace @file in its folder by @text. */
 int instance_write(const struct instance *inst, const char *file, mode_t mode,
 		   uid_t uid, gid_t gid, const char *text);
@@ -116,6 +119,8 @@ json_t *instance_state(const struct instance *inst);
 bool instance_monitored(const struct instance *inst);
 /** The running server's process, or 0. */
 pid_t instance_server(const struct instance *inst);
+/** The same for a monitor, which has the lock and has yet to find it. */
+pid_t instance_find_server(const struct instance *inst);
 
 /** Is it protected by a lease? */
 bool instance_leased(const struct instance *inst);

@@ -23,14 +23,47 @@
 
 /* ---- state ------------------------------------------------------------------- */
 
+/* For those whom the lock is not shown: else they could take and keep it. */
+static bool monitor_seen(const struct instance *inst)
+{
+	char path[PATH_MAX], line[512] = "", *name;
+	json_t *state = json_load_file(instance_file(inst, "state.json", path),
+				       0, NULL);
+	size_t len = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/cmdline",
+		 (int)out_get_int(state, "monitor_pid"));
+	json_decref(state);
+	f = fopen(path, "re");
+	if (f) {
+		len = fread(line, 1, sizeof(line) - 1, f);
+		fclose(f);
+	}
+	/* dbs, __monitor, NAME */
+	name = memmem(line, len, "__monitor", sizeof("__monitor"));
+	return name && !strcmp(name + sizeof("__monitor"), inst->name);
+}
+
 bool instance_monitored(const struct instance *inst)
 {
 	char path[PATH_MAX];
 
-	return instance_file_locked(instance_file(inst, "monitor.lock", path));
+	instance_file(inst, "monitor.lock", path);
+	if (!access(path, F_OK) && access(path, R_OK))
+		return monitor_seen(inst);
+	return instance_file_locked(path);
 }
 
-pid_t instance_server(const struct instance *inst)
+/* What a monitor says last: without a server. */
+static bool is_end(const char *state)
+{
+	return !strcmp(state, "failed") || !strcmp(state, "expired") ||
+	       !strcmp(state, "idle") || !strcmp(state, "stopped");
+}
+
+/* @scans: out, it may run all the same */
+static pid_t server_known(const struct instance *inst, bool *scans)
 {
 	uid_t uid = (uid_t)out_get_int(inst->record, "uid");
 	char path[PATH_MAX], pid_file[PATH_MAX];
@@ -41,11 +74,39 @@ pid_t instance_server(const struct instance *inst)
 	state = json_load_file(instance_file(inst, "state.json", path), 0,
 			       NULL);
 	pid = (pid_t)out_get_int(state, "server_pid");
+	*scans = state && !is_end(out_get_text(state, "state"));
 	json_decref(state);
 	if (server_is(pid, pid_file, uid))
 		return pid;
 	/* a monitor that was killed may not have written of it */
 	return server_find_running(pid_file, uid);
+}
+
+static pid_t server_scanned(const struct instance *inst)
+{
+	char pid_file[PATH_MAX];
+
+	return server_scan(instance_pid_file(inst, pid_file),
+			   (uid_t)out_get_int(inst->record, "uid"));
+}
+
+/* A server writes its pid file late: before, only its command line tells. */
+pid_t instance_server(const struct instance *inst)
+{
+	bool scans;
+	pid_t pid = server_known(inst, &scans);
+
+	if (pid || !scans || instance_monitored(inst))
+		return pid;
+	return server_scanned(inst);
+}
+
+pid_t instance_find_server(const struct instance *inst)
+{
+	bool scans;
+	pid_t pid = server_known(inst, &scans);
+
+	return pid || !scans ? pid : server_scanned(inst);
 }
 
 /* What is so, whatever the monitor wrote before it was killed. */
@@ -55,8 +116,7 @@ static const char *true_state(const char *written, bool monitored, pid_t server)
 		return *written ? written : "starting";
 	if (server)
 		return "unmonitored";
-	if (!strcmp(written, "failed") || !strcmp(written, "expired") ||
-	    !strcmp(written, "idle") || !strcmp(written, "stopped"))
+	if (is_end(written))
 		return written;
 	return *written ? "dead" : "stopped";
 }
@@ -192,13 +252,26 @@ static int port_check(const struct instance *inst, const json_t *taken,
 	return CTL_OK;
 }
 
+/* The configuration's, as it was when the instance was made. */
+static void port_range(const struct instance *inst, unsigned *first,
+		       unsigned *count)
+{
+	unsigned a = (unsigned)out_get_int(inst->record, "port_first");
+	unsigned b = (unsigned)out_get_int(inst->record, "port_last");
+
+	*first = a ? a : PORT_FIRST;
+	*count = a && b >= a ? b - a + 1 : PORT_COUNT;
+}
+
 static unsigned port_find(const struct instance *inst, const json_t *taken)
 {
-	unsigned start = (unsigned)(instance_hash(inst->name) % PORT_COUNT);
+	unsigned first = PORT_FIRST, count = PORT_COUNT, start;
 	const char *address = out_get_text(inst->record, "bind");
 
-	for (unsigned i = 0; i < PORT_COUNT; i++) {
-		unsigned port = PORT_FIRST + (start + i) % PORT_COUNT;
+	port_range(inst, &first, &count);
+	start = (unsigned)(instance_hash(inst->name) % count);
+	for (unsigned i = 0; i < count; i++) {
+		unsigned port = first + (start + i) % count;
 
 		if (!port_owner(taken, port) &&
 		    !instance_port_used(address, port))
@@ -240,8 +313,8 @@ int instance_choose_port(struct instance *inst, unsigned wanted)
 	taken = ports_taken(inst);
 	port = wanted ? wanted : port_find(inst, taken);
 	if (!port)
-		code = fail(CTL_CONFLICT, "no port from %u to %u is free",
-			    PORT_FIRST, PORT_FIRST + PORT_COUNT - 1);
+		code = fail(CTL_CONFLICT,
+			    "no port of the range for instances is free");
 	else if (wanted)
 		code = port_check(inst, taken, wanted);
 	if (code == CTL_OK) {

@@ -21,4 +21,12 @@ int instance_lock_file(const char *path, int *fd);
 /** Has anybody the lock in file @path?  Takes nothing. */
 bool instance_file_locked(const char *path);
 
+struct instance;
+/**
+ * Rotate @file of its folder if it is too long.  Who writes it goes on
+ * appending to what it has open, so its content is copied away; a line that
+ * comes between is lost.
+ */
+void log_rotate(const struct instance *inst, const char *file);
+
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +13,14 @@
 #include <unistd.h>
 
 #include "tools/cmd.h"
+#include "tools/config.h"
 #include "tools/instance/cgroup.h"
 #include "tools/instance/datadir.h"
 #include "tools/instance/identity.h"
 #include "tools/instance/life_internal.h"
 #include "tools/instance/monitor.h"
 #include "tools/out.h"
+#include "tools/worker/worker.h"
 
 static double ms_since(uint64_t start)
 {
@@ -78,6 +81,22 @@ int life_dataset(struct client *client, const char *name, json_t **item)
 	*item = json_incref(json_array_get(items, 0));
 	json_decref(result);
 	return CTL_OK;
+}
+
+bool life_is_ours(const struct instance *inst, const json_t *item)
+{
+	uint64_t id = out_get_int(inst->record, "dataset_id");
+
+	return out_get_bool(inst->record, "made") &&
+	       (!id || id == out_get_int(item, "id"));
+}
+
+void life_know_dataset(struct instance *inst, const json_t *item)
+{
+	if (!life_is_ours(inst, item))
+		json_object_set_new(inst->record, "made", json_false());
+	json_object_set(inst->record, "dataset_id",
+			json_object_get(item, "id"));
 }
 
 int life_newest(struct client *client, const char *ds, char **snapshot)
@@ -144,7 +163,11 @@ static int stop_all(struct instance *inst, bool kills, bool keep_monitor,
 
 int life_stop(struct instance *inst, bool kills, bool keep_monitor)
 {
-	return stop_all(inst, kills, keep_monitor, false);
+	/* they would only see it break */
+	int code = workers_stop_of(inst->name);
+
+	return code == CTL_OK ? stop_all(inst, kills, keep_monitor, false)
+			      : code;
 }
 
 /* ---- start ------------------------------------------------------------------------ */
@@ -203,6 +226,20 @@ static int start_binary(struct instance *inst, struct server_binary *bin)
 	return CTL_OK;
 }
 
+/* The configuration may say whose data are served at all. */
+static int start_user(const struct instance *inst, const struct datadir *dir)
+{
+	const char *user = out_get_text(inst->record, "user");
+	const struct passwd *pw = *user ? getpwnam(user) : NULL;
+
+	if (!*user || (pw && pw->pw_uid == dir->uid))
+		return CTL_OK;
+	return fail(CTL_NOT_PERMITTED,
+		    "data directory '%s' does not belong to '%s', the "
+		    "configured user of servers",
+		    dir->path, user);
+}
+
 /* Where the dataset is, what is in it and who serves it. */
 static int start_find(struct instance *inst, struct client *client,
 		      struct start *start)
@@ -219,7 +256,12 @@ static int start_find(struct instance *inst, struct client *client,
 		 out_get_int(item, "id"), out_get_int(item, "generation"));
 	code = datadir_find(out_get_text(item, "path"), inst->name,
 			    &start->dir);
+	if (code == CTL_OK)
+		code = datadir_check_unused(&start->dir);
+	life_know_dataset(inst, item);
 	json_decref(item);
+	if (code == CTL_OK)
+		code = start_user(inst, &start->dir);
 	if (code == CTL_OK)
 		code = start_binary(inst, &start->bin);
 	if (code == CTL_OK)
@@ -379,8 +421,8 @@ static int start_server(struct instance *inst, const struct start *start,
 	return code;
 }
 
-int life_start(struct instance *inst, struct client *client,
-	       struct life_times *times)
+static int start_instance(struct instance *inst, struct client *client,
+			  struct life_times *times)
 {
 	pid_t running = instance_server(inst);
 	struct start start = {.init = false};
@@ -403,6 +445,21 @@ int life_start(struct instance *inst, struct client *client,
 		return start_finish(inst, &start);
 	if (instance_monitored(inst))
 		stop_all(inst, true, false, true);
+	return code;
+}
+
+int life_start(struct instance *inst, struct client *client,
+	       struct life_times *times)
+{
+	struct config config;
+	int code = config_open(&config);
+
+	if (code != CTL_OK)
+		return code;
+	code = start_instance(inst, client, times);
+	if (code == CTL_OK)
+		workers_start_of(inst->name, config.workers);
+	config_release(&config);
 	return code;
 }
 
@@ -473,12 +530,23 @@ int life_restore(struct instance *inst, struct client *client,
 		 struct life_restore *restore)
 {
 	uint64_t begin = now_ns();
-	int code = CTL_OK, start_code = CTL_OK;
+	struct config config;
+	int code = config_open(&config), start_code = CTL_OK;
 
+	/* what would keep it from being started again is said before */
+	if (code != CTL_OK)
+		return code;
+	config_release(&config);
+	code = instance_check_room(inst);
+	if (code != CTL_OK)
+		return code;
 	restore->ran = instance_server(inst) != 0;
+	code = workers_stop_of(inst->name);
+	restore->times.workers_ms = ms_since(begin);
+	begin = now_ns();
 	/* what it has not written is thrown away with the rest */
-	if (restore->ran || instance_monitored(inst))
-		code = life_stop(inst, true, restore->ran);
+	if (code == CTL_OK && (restore->ran || instance_monitored(inst)))
+		code = stop_all(inst, true, restore->ran, false);
 	if (code != CTL_OK)
 		return code;
 	restore->times.stop_ms = ms_since(begin);

@@ -19,6 +19,7 @@
 
 /* How long each part took. */
 struct life_times {
+	double workers_ms; /* until they had stopped */
 	double stop_ms, restore_ms;
 	struct server_times server;
 };
@@ -32,6 +33,10 @@ int life_client(const struct invocation *inv, struct instance *inst,
 
 /** The dataset @name as 'list' describes it; NULL: there is none. */
 int life_dataset(struct client *client, const char *name, json_t **item);
+/** Is @item, as 'list' has it, the dataset that 'dbs up' made for @inst? */
+bool life_is_ours(const struct instance *inst, const json_t *item);
+/** Record that it is the instance's; one of the same name may be another. */
+void life_know_dataset(struct instance *inst, const json_t *item);
 /** The newest snapshot of dataset @ds that is not automatic: "DS@SNAP". */
 int life_newest(struct client *client, const char *ds, char **snapshot);
 

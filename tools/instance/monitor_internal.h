@@ -43,8 +43,9 @@ struct monitor {
 	const char *state; /* as instance_state() names it */
 	unsigned restarts, crashes;
 	json_t *last_exit;
-	char *start_error; /* of the last start, if it failed */
-	time_t record_time;
+	char *start_error;	     /* of the last start, if it failed */
+	struct timespec record_time; /* of the file that was read */
+	ino_t record_ino;
 	struct monitor_use use;
 	uint64_t used_ns, ask_ns; /* last use that was seen; next question */
 };

@@ -74,7 +74,8 @@ void monitor_reload(struct monitor *m)
 	instance_file(&m->inst, "instance.json", path);
 	if (stat(path, &st))
 		return;
-	m->record_time = st.st_mtime;
+	m->record_time = st.st_mtim;
+	m->record_ino = st.st_ino;
 	record = json_load_file(path, 0, NULL);
 	if (!json_is_object(record)) {
 		json_decref(record);
@@ -111,36 +112,52 @@ static void wait_for_mount(struct monitor *m)
 	m->retry_ns = now_ns() + WAIT_MOUNT_MS * NS_PER_MS;
 }
 
+/* By its descriptor: the number of one that ended may be another's by now. */
+static int send_signal(const struct monitor *m, int signal)
+{
+	return (int)syscall(SYS_pidfd_send_signal, m->pid_fd, signal, NULL, 0);
+}
+
 /* A server on a mount that died, or was replaced, works with what is gone. */
 static void check_mount(struct monitor *m)
 {
 	dev_t dev;
 
-	if (mount_works(m, &dev) && dev == m->dev)
+	errno = 0;
+	if (mount_works(m, &dev)) {
+		if (dev == m->dev)
+			return;
+	} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
+		/* that says nothing about the mount */
 		return;
+	}
 	monitor_say("the mount under the server has died; killing it");
-	kill(m->pid, SIGKILL);
+	send_signal(m, SIGKILL);
 }
 
 /* ---- start ----------------------------------------------------------------------- */
 
-static void watch(struct monitor *m, pid_t pid, bool is_child)
+/* False: it has ended, or nobody would see its end. */
+static bool watch(struct monitor *m, pid_t pid, bool is_child)
 {
+	m->pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (m->pid_fd < 0) {
+		monitor_say("process %d cannot be watched: %m", (int)pid);
+		return false;
+	}
 	m->pid = pid;
 	m->is_child = is_child;
-	m->pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	m->start_ns = now_ns();
 	m->start_time = time(NULL);
 	m->retry_ns = m->kill_ns = 0;
 	if (!mount_works(m, &m->dev))
 		m->dev = 0;
-	if (m->pid_fd < 0)
-		monitor_say("process %d cannot be watched: %m", (int)pid);
+	return true;
 }
 
 void monitor_adopt(struct monitor *m)
 {
-	pid_t pid = instance_server(&m->inst);
+	pid_t pid = instance_find_server(&m->inst);
 	json_t *before = instance_state(&m->inst);
 	int64_t since = instance_parse_time(out_get_text(before, "since"));
 
@@ -148,9 +165,16 @@ void monitor_adopt(struct monitor *m)
 	m->last_exit = json_incref(json_object_get(before, "last_exit"));
 	json_decref(before);
 	monitor_reload(m);
+	if (pid && !watch(m, pid, false))
+		pid = 0;
+	/* asked again: now the descriptor is that of what was found */
+	if (pid && instance_find_server(&m->inst) != pid) {
+		close(m->pid_fd);
+		m->pid_fd = -1;
+		m->pid = pid = 0;
+	}
 	if (pid) {
 		monitor_say("adopted the server, process %d", (int)pid);
-		watch(m, pid, false);
 		if (since)
 			m->start_time = (time_t)since;
 		m->wants_server = true;
@@ -224,7 +248,13 @@ void monitor_start(struct monitor *m)
 		give_up(m, "the server cannot be started");
 		return;
 	}
-	watch(m, pid, true);
+	if (!watch(m, pid, true)) {
+		/* a child that is not waited for keeps its number */
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		give_up(m, "the server cannot be watched");
+		return;
+	}
 	monitor_say("started the server, process %d", (int)pid);
 	set_state(m, "running");
 }
@@ -250,7 +280,7 @@ void monitor_stop(struct monitor *m, bool kills, uint64_t timeout_ms)
 	}
 	m->kill_ns = now_ns() + (timeout_ms ? timeout_ms : STOP_MS) * NS_PER_MS;
 	set_state(m, "stopping");
-	if (kill(m->pid, kills ? SIGKILL : SIGTERM) && errno != ESRCH)
+	if (send_signal(m, kills ? SIGKILL : SIGTERM) && errno != ESRCH)
 		monitor_say("process %d cannot be ended: %m", (int)m->pid);
 }
 
@@ -343,43 +373,6 @@ void monitor_ended(struct monitor *m)
 
 /* ---- from time to time --------------------------------------------------------------- */
 
-static int copy_file(const char *from, const char *to)
-{
-	int in = open(from, O_RDONLY | O_CLOEXEC);
-	int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	ssize_t n = in < 0 || out < 0 ? -1 : 1;
-
-	while (n > 0)
-		n = copy_file_range(in, NULL, out, NULL, 1 << 20, 0);
-	if (in >= 0)
-		close(in);
-	if (out >= 0)
-		close(out);
-	return n < 0 ? -1 : 0;
-}
-
-/*
- * The server goes on appending to the file that it has open, so its content is
- * copied away.  A line that comes between is lost.
- */
-static void rotate_log(struct monitor *m)
-{
-	char log[PATH_MAX], from[PATH_MAX + 8], to[PATH_MAX + 8];
-	struct stat st;
-
-	if (stat(instance_log(&m->inst, log), &st) ||
-	    st.st_size < MONITOR_LOG_MAX)
-		return;
-	for (int i = MONITOR_LOGS_KEPT; i > 1; i--) {
-		snprintf(from, sizeof(from), "%s.%d", log, i - 1);
-		snprintf(to, sizeof(to), "%s.%d", log, i);
-		rename(from, to);
-	}
-	snprintf(to, sizeof(to), "%s.1", log);
-	if (copy_file(log, to) || truncate(log, 0))
-		monitor_say("the log was not rotated: %m");
-}
-
 static void check_age(struct monitor *m)
 {
 	char path[PATH_MAX];
@@ -387,7 +380,9 @@ static void check_age(struct monitor *m)
 	int64_t expires;
 
 	if (!stat(instance_file(&m->inst, "instance.json", path), &st) &&
-	    st.st_mtime != m->record_time)
+	    (st.st_ino != m->record_ino ||
+	     st.st_mtim.tv_sec != m->record_time.tv_sec ||
+	     st.st_mtim.tv_nsec != m->record_time.tv_nsec))
 		monitor_reload(m);
 	if (m->over || !m->pid || !m->wants_server || instance_leased(&m->inst))
 		return;
@@ -419,11 +414,11 @@ void monitor_tick(struct monitor *m)
 	if (m->pid && m->wants_server)
 		check_mount(m);
 	check_age(m);
-	rotate_log(m);
+	log_rotate(&m->inst, "server.log");
 	if (m->pid && is_due(m->kill_ns)) {
 		monitor_say("the server does not end; killing it");
 		m->kill_ns = 0;
-		kill(m->pid, SIGKILL);
+		send_signal(m, SIGKILL);
 	}
 	if (!m->pid && m->wants_server && is_due(m->retry_ns)) {
 		/* for a mount it may wait long, and that is no restart */

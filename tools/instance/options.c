@@ -16,19 +16,50 @@
 
 /* ---- of a person --------------------------------------------------------------- */
 
+/* Longer lines of an option file are read as two, each with an option. */
+#define OPTION_MAX 1900
+
+/* What a server takes off an option's name: all of it changes the value. */
+static const char *skip_prefixes(const char *option)
+{
+	static const char *const prefixes[] = {"loose", "enable", "maximum"};
+	size_t i, len;
+
+	for (i = 0; i < ARRAY_SIZE(prefixes);) {
+		len = strlen(prefixes[i]);
+		if (strncasecmp(option, prefixes[i], len) ||
+		    (option[len] != '-' && option[len] != '_')) {
+			i++;
+			continue;
+		}
+		option += len + 1;
+		i = 0;
+	}
+	return option;
+}
+
 /* "loose_Max-Connections=5" is max-connections. */
 static void option_key(const char *option, char *key, size_t cap)
 {
 	size_t len = 0;
 
-	if (!strncasecmp(option, "loose", 5) &&
-	    (option[5] == '-' || option[5] == '_'))
-		option += 6;
+	option = skip_prefixes(option);
 	for (; *option && *option != '=' && len + 1 < cap; option++)
 		key[len++] = *option == '_'
 				     ? '-'
 				     : (char)tolower((unsigned char)*option);
 	key[len] = '\0';
+}
+
+/* No other line of an option file: a group, a comment, an !include. */
+static bool is_option(const char *option, const char *key)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+				      "0123456789-.";
+
+	return *key && *key != '-' && *key != '.' &&
+	       strlen(option) <= OPTION_MAX && !strpbrk(option, "\r\n") &&
+	       strspn(key, allowed) == strlen(key);
 }
 
 int life_check_option(const struct cmd *cmd, const char *option)
@@ -44,17 +75,19 @@ int life_check_option(const struct cmd *cmd, const char *option)
 					   "no-defaults",
 					   "log-error",
 					   "skip-grant-tables",
+					   "daemonize",
 					   "bootstrap"};
 	char key[64];
 
 	option_key(option, key, sizeof(key));
-	if (!*key || *key == '-' || strpbrk(option, "\r\n"))
+	if (!is_option(option, key))
 		return fail_usage(cmd,
 				  "'%s' is no option of a server: write "
 				  "'name=value' or 'name'",
 				  option);
+	/* a server takes the beginning of a name for the name */
 	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
-		if (!strcmp(key, ours[i]))
+		if (!strncmp(key, ours[i], strlen(key)))
 			return fail_usage(cmd,
 					  "the server's option '%s' is the "
 					  "instance's own",

@@ -3,9 +3,11 @@
 #include "tools/instance/server.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -354,32 +356,73 @@ static bool has_argument(pid_t pid, const char *argument)
 	return found;
 }
 
-/* A zombie is not there any more; its owner is root then. */
+/* Its effective user; the owner of its files is root where it cannot dump. */
+static bool runs_as(pid_t pid, uid_t uid)
+{
+	unsigned real, effective;
+	char path[64], line[256];
+	bool same = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "Uid: %u %u", &real, &effective) != 2)
+			continue;
+		same = effective == uid;
+		break;
+	}
+	if (f)
+		fclose(f);
+	return same;
+}
+
+/* A zombie, which has no arguments, is not there any more. */
 bool server_is(pid_t pid, const char *pid_file, uid_t uid)
 {
-	char proc[64], argument[PATH_MAX + 16];
-	struct stat st;
+	char argument[PATH_MAX + 16];
 
 	if (pid <= 0)
 		return false;
-	snprintf(proc, sizeof(proc), "/proc/%d", (int)pid);
 	snprintf(argument, sizeof(argument), "--pid-file=%s", pid_file);
-	/* what drops privileges is not dumpable and its files are root's */
-	return !stat(proc, &st) && (st.st_uid == uid || !st.st_uid) &&
-	       has_argument(pid, argument);
+	return has_argument(pid, argument) && runs_as(pid, uid);
 }
 
 pid_t server_find_running(const char *pid_file, uid_t uid)
 {
-	FILE *f = fopen(pid_file, "re");
-	int pid = 0;
+	/* it stands in the server's own folder, and may be anything */
+	int fd = open(pid_file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	char text[32] = "";
+	struct stat st;
+	long pid = 0;
 
-	if (!f)
+	if (fd < 0)
 		return 0;
-	if (fscanf(f, "%d", &pid) != 1 || !server_is(pid, pid_file, uid))
-		pid = 0;
-	fclose(f);
-	return pid;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) &&
+	    read(fd, text, sizeof(text) - 1) > 0)
+		pid = strtol(text, NULL, 10);
+	close(fd);
+	if (pid <= 0 || pid > INT_MAX || !server_is((pid_t)pid, pid_file, uid))
+		return 0;
+	return (pid_t)pid;
+}
+
+pid_t server_scan(const char *pid_file, uid_t uid)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *e;
+	pid_t found = 0;
+
+	while (proc && !found && (e = readdir(proc))) {
+		long pid = strtol(e->d_name, NULL, 10);
+
+		if (pid > 0 && pid != getpid() &&
+		    server_is((pid_t)pid, pid_file, uid))
+			found = (pid_t)pid;
+	}
+	if (proc)
+		closedir(proc);
+	return found;
 }
 
 int server_end(pid_t pid, int signal, uint64_t timeout_ms)

@@ -83,6 +83,8 @@ int server_spawn(const struct server_run *run, pid_t *pid);
 bool server_is(pid_t pid, const char *pid_file, uid_t uid);
 /** The server that @pid_file names, if V2 holds for it; else 0. */
 pid_t server_find_running(const char *pid_file, uid_t uid);
+/** The server for which V2 holds, looked for among all processes; else 0. */
+pid_t server_scan(const char *pid_file, uid_t uid);
 
 /* Who asks, and where. */
 struct server_access {

@@ -30,13 +30,15 @@ static unsigned try_query(const struct server_access *access,
 			  uint64_t *connected, char *text, size_t cap)
 {
 	MYSQL *sql = mysql_init(NULL);
-	unsigned seconds = 10, error = 0;
+	unsigned seconds = 10, no = 0, error = 0;
 	MYSQL_RES *rows = NULL;
 	bool ok;
 
 	if (!sql)
 		return 1;
 	mysql_options(sql, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
+	/* a server must not ask for our files */
+	mysql_options(sql, MYSQL_OPT_LOCAL_INFILE, &no);
 	ok = mysql_real_connect(sql, NULL, access->user, access->password, NULL,
 				0, access->socket, 0) != NULL;
 	if (ok)

@@ -26,7 +26,7 @@ static int fail_sql(struct sql *sql, const char *statement)
 int sql_open(const struct instance *inst, struct sql **out)
 {
 	struct sql *sql = calloc(1, sizeof(*sql));
-	unsigned seconds = CONNECT_S;
+	unsigned seconds = CONNECT_S, no = 0;
 	char socket[PATH_MAX], *password;
 	int code = CTL_OK;
 
@@ -42,6 +42,8 @@ int sql_open(const struct instance *inst, struct sql **out)
 		return CTL_NOT_PERMITTED;
 	}
 	mysql_options(sql->mysql, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
+	/* a server must not ask for our files */
+	mysql_options(sql->mysql, MYSQL_OPT_LOCAL_INFILE, &no);
 	if (!mysql_real_connect(sql->mysql, NULL, INSTANCE_ACCOUNT, password,
 				NULL, 0, instance_socket(inst, socket), 0))
 		code = fail(CTL_UNREACHABLE,

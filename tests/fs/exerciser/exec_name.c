@@ -192,16 +192,25 @@ static bool is_dir(const struct model_inode *in)
 	return in && S_ISDIR(in->attr.mode);
 }
 
+/* What is found on the way there; the name itself is looked at later. */
+static int err_on_way(const struct ex_place *p)
+{
+	return strchr(p->name, '/') || !p->root ? p->err : 0;
+}
+
 /* In the order in which Linux finds out. */
 static int rename_wants(const struct where *a, const struct where *b,
 			unsigned flags)
 {
 	const bool same_root = a->p.root == b->p.root;
-	int want;
+	int want = err_on_way(&a->p);
 
-	if (a->p.err || b->p.err)
-		return a->p.err ? a->p.err : b->p.err;
-	want = want_old(a);
+	if (want == 0)
+		want = err_on_way(&b->p);
+	if (want == 0)
+		want = want_old(a);
+	if (want == 0)
+		want = b->p.err;
 	if (want)
 		return want;
 	if (flags & RENAME_NOREPLACE && b->in)
