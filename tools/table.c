@@ -366,6 +366,23 @@ const struct cmd cmd_table[] = {
 		.run = run_import,
 	},
 
+	{
+		.name = "nightly", .group = "dbs-nightly",
+		.flags = CMD_POOL | CMD_JSON,
+		.options = {
+			{ "config", 'c', "FILE", KIND_FILE,
+			  "instead of /etc/dbs/dbs.yaml" },
+			{ "dry-run", 'n', NULL, KIND_NONE,
+			  "only show the steps" },
+		},
+		.help = "import, prune, publish and refresh as dbs.yaml says",
+		.text =
+"One step after the other; after an import that failed nothing else is done with\n"
+"its dataset, and what the night before left stays.  The exit code is that of\n"
+"the first step that failed.  /var/lib/dbs/nightly.json says how it went.\n",
+		.run = run_nightly,
+	},
+
 	/* ---- rules ---- */
 	{
 		.name = "rules check", .group = "dbs-rules",
