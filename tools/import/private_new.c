@@ -184,8 +184,8 @@ static int remove_one(int dir, const char *name, const struct stat *st,
 
 	if (S_ISDIR(st->st_mode))
 		err = each_in(dir, name, remove_one, arg);
-	if (!err && unlinkat(dir, name,
-			     S_ISDIR(st->st_mode) ? AT_REMOVEDIR : 0))
+	if (!err &&
+	    unlinkat(dir, name, S_ISDIR(st->st_mode) ? AT_REMOVEDIR : 0))
 		err = -errno;
 	return err;
 }
@@ -198,8 +198,7 @@ static int own_one(int dir, const char *name, const struct stat *st,
 
 	if (!S_ISDIR(st->st_mode) && !S_ISREG(st->st_mode))
 		return -EINVAL;
-	if (!geteuid() &&
-	    fchownat(dir, name, 0, 0, AT_SYMLINK_NOFOLLOW))
+	if (!geteuid() && fchownat(dir, name, 0, 0, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	if (S_ISDIR(st->st_mode))
 		return each_in(dir, name, own_one, arg);

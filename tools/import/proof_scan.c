@@ -101,10 +101,10 @@ static inline unsigned places(const struct proof *proof, const char *p,
 
 	memcpy(&high, p + 4, sizeof(high));
 #define PLACE(i, word, shift)                                                  \
-	(at |= (unsigned)proof_bit(map,                                        \
-				   proof_first((uint32_t)((word) >> (shift)),  \
-					       key, bits))                     \
-	       << (i))
+	(at |=                                                                 \
+	 (unsigned)proof_bit(                                                  \
+		 map, proof_first((uint32_t)((word) >> (shift)), key, bits))   \
+	 << (i))
 	PLACE(0, low, 0);
 	PLACE(1, low, 8);
 	PLACE(2, low, 16);
@@ -200,8 +200,8 @@ static ssize_t read_all(int fd, char *buf, size_t len, off_t at)
 	size_t have = 0;
 
 	while (have < len) {
-		const ssize_t n = pread(fd, buf + have, len - have,
-					at + (off_t)have);
+		const ssize_t n =
+			pread(fd, buf + have, len - have, at + (off_t)have);
 
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -248,8 +248,9 @@ static void run_command(const struct source *s, const char *command,
 			bool mariadb)
 {
 	static const char *const all[] = {
-		"--single-transaction", "--quick",	   "--hex-blob",
-		"--routines",		"--triggers",	   "--events",
+		"--single-transaction", "--quick",
+		"--hex-blob",		"--routines",
+		"--triggers",		"--events",
 		"--no-tablespaces",	"--default-character-set=utf8mb4"};
 	static const char *const mysql[] = {
 		"--loose-compression-algorithms=zstd,zlib,uncompressed",

@@ -39,8 +39,8 @@ struct source {
 	pid_t child;
 	int child_errors;  /* fd */
 	int child_options; /* fd of its option file, with the password */
-	uint64_t taken;	  /* of the parts before */
-	bool at_end;	  /* all of the part was read */
+	uint64_t taken;	   /* of the parts before */
+	bool at_end;	   /* all of the part was read */
 	char tail[TAIL_BYTES + 1];
 };
 
