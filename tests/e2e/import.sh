@@ -60,6 +60,7 @@ at_end()
 	fi
 	[ -z "${HTTP:-}" ] || kill "$HTTP" 2>/dev/null
 	"$DBS" down t 2>/dev/null
+	umount "$HOST_TMP/tiny" 2>/dev/null
 	for pid in $(cat "$DBS_STATE_DIR"/import/*/server/pid 2>/dev/null); do
 		! grep -qzF "$DBS_STATE_DIR" "/proc/$pid/cmdline" 2>/dev/null ||
 			kill -KILL "$pid"
@@ -129,11 +130,11 @@ originals()
 	zstdcat "$DUMPS/employee.sql.zst" | mariadb_client orig
 }
 
-# on SIDE DATABASE STATEMENT: of the originals or of the instance
+# on SIDE DATABASE STATEMENT: of a server of ours, or of the instance t
 on()
 {
-	if [ "$1" = orig ]; then
-		mariadb_sql orig "$3" "$2"
+	if [ "$1" != t ]; then
+		mariadb_sql "$1" "$3" "$2"
 	else
 		"$DBS" sql t -e "USE $2; $3" -- --batch --skip-column-names
 	fi
@@ -178,6 +179,44 @@ keys() # SIDE DATABASE
 		WHERE trigger_schema = '$2' ORDER BY 1"
 	on "$1" "$2" "SELECT routine_name FROM information_schema.routines
 		WHERE routine_schema = '$2' ORDER BY 1"
+}
+
+views() # SIDE
+{
+	on "$1" sakila "SELECT table_name FROM information_schema.views
+		WHERE table_schema = 'sakila' ORDER BY 1"
+	on "$1" sakila "SELECT COUNT(*) FROM film_list"
+	on "$1" sakila "SELECT * FROM sales_by_film_category"
+}
+
+checksums() # SERVER
+{
+	local table
+
+	for table in $(mariadb_sql orig "SELECT table_name FROM
+		information_schema.tables WHERE table_schema = 'sakila' AND
+		table_type = 'BASE TABLE' ORDER BY 1"); do
+		on "$1" sakila "CHECKSUM TABLE $table EXTENDED"
+	done
+}
+
+# What was published, by the client of another server: equal to the instance t
+loads_again() # FILE
+{
+	rm -rf "$HOST_TMP/other"
+	cp -a "$HOST_TMP/fresh" "$HOST_TMP/other"
+	mariadb_start other "$HOST_TMP/other" --innodb-buffer-pool-size=64M
+	zstdcat "$1" | mariadb_client other
+	checksums t >"$HOST_TMP/t.sums"
+	checksums other >"$HOST_TMP/other.sums"
+	mariadb_sql other "SELECT table_name FROM information_schema.views
+		WHERE table_schema = 'sakila'" >"$HOST_TMP/other.views"
+	mariadb_stop other
+	cat "$HOST_TMP/t.sums"
+	[ "$(wc -l <"$HOST_TMP/t.sums")" = 16 ]
+	[ "$(wc -l <"$HOST_TMP/other.views")" = 7 ]
+	not grep -P '\t(0|NULL)$' "$HOST_TMP/t.sums"
+	diff "$HOST_TMP/t.sums" "$HOST_TMP/other.sums"
 }
 
 same() # FUNCTION [DATABASE]
@@ -394,6 +433,40 @@ crash_after_switch()
 	[ -z "$(find "$MNT" -maxdepth 1 -name '*import-*')" ]
 }
 
+server_killed()
+{
+	local shell pid got=0
+
+	sakila --snapshot killed 2>"$HOST_TMP/err" &
+	shell=$!
+	made sakila/film.ibd
+	pid=$(cat "$DBS_STATE_DIR/import/prod/server/pid")
+	kill -KILL "$pid"
+	wait "$shell" || got=$?
+	cat "$HOST_TMP/err"
+	[ "$got" = 2 ]
+	grep -q "the import's server ended" "$HOST_TMP/err"
+}
+
+# A new data directory is made once for a server, and again if it is no good.
+made_once()
+{
+	local new
+
+	new=$(echo "$DBS_STATE_DIR"/import/.new-*-*)
+	[ -d "$new/mysql" ]
+	[ "$(stat -c %u%a "$new")" = 0700 ]
+	[ "$(find "$new" ! -user root | wc -l)" = 0 ]
+	sakila --snapshot again 2>"$HOST_TMP/err"
+	not grep 'making a new data directory' "$HOST_TMP/err"
+	"$DBS" rm --yes prod@again
+	truncate -s 4096 "$new/ibdata1"
+	fails 2 'ended at its start' sakila --snapshot again
+	fails 1 'making a new data directory' \
+		sakila --rules "$HOST_TMP/gate.yaml"
+	[ "$(stat -c %s "$new/ibdata1")" -gt 1000000 ]
+}
+
 two_at_once()
 {
 	local pid
@@ -417,6 +490,23 @@ truncated()
 	xz -0 -c "$HOST_TMP/leak.sql" >"$HOST_TMP/cut.xz"
 	truncate -s 200000 "$HOST_TMP/cut.xz"
 	fails 2 'cut off' import --from "$HOST_TMP/cut.xz"
+}
+
+wrong_charset()
+{
+	printf '%s\n' 'SET NAMES utf8mb4;' \
+		'CREATE TABLE a (i INT PRIMARY KEY, t VARCHAR(90));' \
+		"INSERT INTO a VALUES (1,'fine'),(2,'M\xfcller');" |
+		sed 's/\\xfc/\xfc/' >"$HOST_TMP/charset.sql"
+	fails 2 "at byte [0-9]+.* not UTF-8" import --from "$HOST_TMP/charset.sql"
+	iconv -f utf-8 -t utf-16 <<<'CREATE TABLE a (i INT);' \
+		>"$HOST_TMP/utf16.sql"
+	fails 2 'is UTF-16.*--result-file' import --from "$HOST_TMP/utf16.sql"
+	sed 's/utf8mb4/klingon/; /ller/d' "$HOST_TMP/charset.sql" \
+		>"$HOST_TMP/klingon.sql"
+	fails 2 'klingon' import --from "$HOST_TMP/klingon.sql"
+	echo 'SET NAMES gbk; CREATE TABLE a (i INT);' >"$HOST_TMP/gbk.sql"
+	fails 2 'gbk' import --from "$HOST_TMP/gbk.sql"
 }
 
 refused()
@@ -496,21 +586,67 @@ from_mydumper()
 	command -v mydumper >/dev/null || { echo "no mydumper"; return 0; }
 	mydumper --user=root --socket="$HOST_TMP/run/orig.sock" -B sakila \
 		-G -E -R -c -o "$HOST_TMP/mydumper"
+	mkdir -p "$HOST_TMP/out"
+	[ -e "$HOST_TMP/mydumper/sakila.customer_list-schema-view.sql.gz" ]
+	[ -e "$HOST_TMP/mydumper/sakila.customer_list-schema.sql.gz" ]
 	import --from "$HOST_TMP/mydumper" --rules "$HOST_TMP/sakila.yaml" \
-		--snapshot mydumper
+		--snapshot mydumper --publish "$HOST_TMP/out"
 	[ "$("$DBS" get prod@mydumper user:dbs.import.rows)" = 47273 ]
+	[ "$("$DBS" get prod@mydumper user:dbs.import.tables)" = 16 ]
 	"$DBS" up t --from prod@mydumper
 	same counts sakila
 	same joins
+	same keys sakila
+	same views
+	loads_again "$HOST_TMP/out/mydumper.sql.zst"
 	"$DBS" down t --rm --yes
 	rm "$HOST_TMP/mydumper/metadata"
 	fails 2 'not whole' import --from "$HOST_TMP/mydumper"
 }
 
+# What the dump command was told, for all to see.
+dump_command()
+{
+	cat >"$HOST_TMP/dump" <<'END'
+#!/bin/sh
+echo "$*" >>"$0.args"
+exec mariadb-dump "$@"
+END
+	chmod 755 "$HOST_TMP/dump"
+	export DBS_DUMP_COMMAND=$HOST_TMP/dump
+}
+
+# at_terminal PASSWORD COMMAND...: answers the question for it
+at_terminal()
+{
+	python3 - "$@" <<'END'
+import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execvp(sys.argv[2], sys.argv[2:])
+said = b""
+asked = False
+while True:
+    try:
+        data = os.read(fd, 4096)
+    except OSError:
+        break
+    if not data:
+        break
+    said += data
+    if not asked and b"password of" in said:
+        os.write(fd, sys.argv[1].encode() + b"\n")
+        asked = True
+print(said.decode())
+assert asked and sys.argv[1].encode() not in said
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+END
+}
+
 # The dump command's way, from a server that listens.
 from_server()
 {
-	local port
+	local port url password='it'"'"'s \"x'
 
 	mariadb_stop orig
 	port=$(python3 -c 'import socket; s = socket.socket()
@@ -518,33 +654,90 @@ s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 	mariadb_start orig "$HOST_TMP/orig" --skip-networking=0 \
 		--bind-address=127.0.0.1 --port="$port"
 	mariadb_sql orig "CREATE USER d@'127.0.0.1' IDENTIFIED BY 'it''s \\\\\"x';
-		GRANT ALL ON *.* TO d@'127.0.0.1'"
-	printf '%s\n' 'it'"'"'s \"x' >"$HOST_TMP/pw"
-	fails 5 'chmod 600' import --from "mysql://d@127.0.0.1:$port/sakila" \
-		--password-file "$HOST_TMP/pw"
+		GRANT ALL ON *.* TO d@'127.0.0.1';
+		CREATE EVENT sakila.old ON SCHEDULE EVERY 1 DAY
+		DO DELETE FROM sakila.rental WHERE rental_date < '1990-01-01'"
+	url=mysql://d@127.0.0.1:$port/sakila
+	printf '%s\n' "$password" >"$HOST_TMP/pw"
+	dump_command
+	fails 5 'chmod 600' import --from "$url" --password-file "$HOST_TMP/pw"
 	chmod 600 "$HOST_TMP/pw"
-	import --from "mysql://d@127.0.0.1:$port/sakila" --snapshot server \
+	# an account of the caller's own does not count
+	printf '[client]\nuser=nobody\nhost=192.0.2.1\n' >"$HOST_TMP/.my.cnf"
+	HOME=$HOST_TMP import --from "$url" --snapshot server \
 		--password-file "$HOST_TMP/pw"
 	[ "$("$DBS" get prod@server user:dbs.import.rows)" = 47273 ]
-	fails 2 'Access denied' import --from "mysql://e@127.0.0.1:$port/sakila"
+	[ "$("$DBS" get prod@server user:dbs.import.source)" = "$url" ]
+	cat "$HOST_TMP/dump.args"
+	grep -q -- '--single-transaction.*--routines --triggers --events.*--compress' \
+		"$HOST_TMP/dump.args"
+	not grep -qF "it's" "$HOST_TMP/dump.args"
+	"$DBS" up t --from prod@server
+	same counts sakila
+	same checksums
+	same keys sakila
+	[ "$(on t sakila "SELECT event_name FROM information_schema.events")" = \
+		old ]
+	"$DBS" down t --rm --yes
+	MYSQL_PWD=$password import --from "$url" --snapshot server2
+	at_terminal "$password" "$DBS" import prod --from "$url" \
+		--snapshot server3
+	[ "$("$DBS" get prod@server3 user:dbs.import.rows)" = 47273 ]
+	fails 2 'Access denied' import --from "mysql://e@127.0.0.1:$port/sakila" \
+		</dev/null
+	fails 2 "Can.t connect" import --from mysql://e@127.0.0.1:1/sakila \
+		</dev/null
 	fails 64 'password in an argument' \
 		import --from "mysql://d:x@127.0.0.1:$port/sakila"
+	# it ends in the middle
+	printf '#!/bin/sh\nmariadb-dump "$@" | head -c 900000\nexit 3\n' \
+		>"$HOST_TMP/dump"
+	fails 2 'the dump command' import --from "$url" \
+		--password-file "$HOST_TMP/pw"
+	unset DBS_DUMP_COMMAND
 }
 
 from_stdin_and_published()
 {
-	mkdir "$HOST_TMP/out"
+	mkdir -p "$HOST_TMP/out"
+	echo old >"$HOST_TMP/out/latest.sql.zst"
+	# who has it open keeps what it was
+	exec 8<"$HOST_TMP/out/latest.sql.zst"
 	zstdcat "$DUMPS/sakila.sql.zst" | gzip |
 		import --from - --rules "$HOST_TMP/sakila.yaml" --snapshot pub \
 			--publish "$HOST_TMP/out"
+	[ "$(cat <&8)" = old ]
+	exec 8<&-
 	(cd "$HOST_TMP/out" && sha256sum -c latest.sql.zst.sha256 \
 		pub.sql.zst.sha256)
-	[ "$(find "$HOST_TMP/out" -type f | wc -l)" = 4 ]
+	[ -z "$(find "$HOST_TMP/out" -name '.*' -type f)" ]
 	zstdcat "$HOST_TMP/out/latest.sql.zst" >"$HOST_TMP/pub.sql"
 	values sakila
 	not grep -aqFf "$HOST_TMP/values" "$HOST_TMP/pub.sql"
+	"$DBS" up t --from prod@pub
+	loads_again "$HOST_TMP/out/latest.sql.zst"
+	"$DBS" down t --rm --yes
 	import --from "$HOST_TMP/out/latest.sql.zst" --snapshot again
 	[ "$("$DBS" get prod@again user:dbs.import.rows)" = 47273 ]
+}
+
+# What fails leaves what is published as it was.
+not_published()
+{
+	local before after
+
+	before=$(cd "$HOST_TMP/out" && sha256sum ./*)
+	fails 1 'looks? personal' sakila --rules "$HOST_TMP/gate.yaml" \
+		--publish "$HOST_TMP/out"
+	fails 3 'No such file' sakila --publish "$HOST_TMP/nowhere"
+	mkdir "$HOST_TMP/tiny"
+	mount -t tmpfs -o size=64k tmpfs "$HOST_TMP/tiny"
+	fails 6 'No space left' sakila --publish "$HOST_TMP/tiny"
+	[ -z "$(ls -A "$HOST_TMP/tiny")" ]
+	umount "$HOST_TMP/tiny"
+	after=$(cd "$HOST_TMP/out" && sha256sum ./*)
+	[ "$before" = "$after" ]
+	[ -z "$(find "$HOST_TMP/out" -name '.*' -type f)" ]
 }
 
 # ---- run ---------------------------------------------------------------------------
@@ -597,6 +790,7 @@ fi
 if part wrong; then
 	claim "a truncated dump changes nothing" untouched truncated
 	claim "what is refused changes nothing" untouched refused
+	claim "a wrong character set changes nothing" untouched wrong_charset
 	claim "a full pool is said" full_pool
 fi
 if part killed; then
@@ -606,6 +800,8 @@ if part killed; then
 		untouched crash_before_switch
 	claim "a crash after the switch is finished by the next" \
 		crash_after_switch
+	claim "a killed server changes nothing" untouched server_killed
+	claim "a new data directory is made once" made_once
 	claim "two at once are refused" two_at_once
 fi
 if part employee; then
@@ -626,5 +822,6 @@ if part sources; then
 	claim "a server is dumped" from_server
 	claim "stdin is read, and what is published has no original" \
 		from_stdin_and_published
+	claim "a failure publishes nothing" untouched not_published
 fi
 echo "all claims hold"

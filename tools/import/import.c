@@ -349,9 +349,10 @@ static void report_proof(struct import *im)
 			  (json_int_t)s->nr_dense));
 }
 
-static void on_scan(void *arg, uint64_t bytes)
+static int on_scan(void *arg, uint64_t bytes)
 {
 	progress_show(arg, bytes, 0);
+	return interrupted ? -ECANCELED : 0;
 }
 
 static int prove(struct import *im)
@@ -368,6 +369,8 @@ static int prove(struct import *im)
 	progress_end(&progress);
 	im->proof_ms = (now_ns() - start) / 1000000;
 	report_proof(im);
+	if (interrupted)
+		return import_fail(im, -ECANCELED);
 	if (err < 0)
 		return fail(CTL_FAILED, "'%s/%s': %s", im->datadir, hit.file,
 			    strerror(-err));

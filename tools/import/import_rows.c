@@ -76,6 +76,16 @@ static void table_clear(struct import_table *t)
 	t->nr_alone = 0;
 }
 
+/* It was dropped again: there is nothing to look at, and no index to add. */
+static void table_forget(struct import *im, struct import_table *t)
+{
+	gate_forget(im->gate, t->gate);
+	t->gate = NULL;
+	t->is_row_wise = false;
+	t->nr_seen = t->nr_rows = 0;
+	table_clear(t);
+}
+
 void import_tables_free(struct import *im)
 {
 	struct import_table *t, *next;
@@ -189,6 +199,9 @@ static int on_create(void *arg, struct sql_table *table)
 	struct yaml_error error;
 	int err = 0;
 
+	/* a view's: nothing is known or asked of it */
+	if (im->part->placeholder)
+		return 0;
 	if (!t)
 		t = add_table(im, &table->name);
 	if (!t)
@@ -516,6 +529,9 @@ static int on_table_statement(struct import *im, const struct sql_statement *st)
 	}
 	if (t && st->verb == SQL_VERB_CREATE_TABLE && st->table)
 		return import_create(im, t, st);
+	/* as mysqldump does with what stood for a view until it is made */
+	if (t && st->verb == SQL_VERB_DROP_TABLE)
+		table_forget(im, t);
 	return load_table(im->load, full, st->sql, st->len, st->offset);
 }
 

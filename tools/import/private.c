@@ -17,12 +17,10 @@
 #include "store/store.h"
 #include "tools/cmd.h"
 #include "tools/host.h"
+#include "tools/import/private_internal.h"
 
 #define START_MS UINT64_C(300000)
 #define STOP_MS	 UINT64_C(3600000)
-
-/* What is called that in the data directory is no database's. */
-#define TMP_DIR ".import"
 
 /* ---- folder and lock ------------------------------------------------------ */
 
@@ -38,8 +36,7 @@ static int make_dir(const char *path, mode_t mode)
 	return CTL_OK;
 }
 
-/* Text of at most PATH_MAX; it was checked that it fits. */
-static void path_of(char out[PATH_MAX], const char *dir, const char *file)
+void private_path(char out[PATH_MAX], const char *dir, const char *file)
 {
 	if (snprintf(out, PATH_MAX, "%s/%s", dir, file) >= PATH_MAX)
 		out[0] = '\0';
@@ -54,17 +51,17 @@ static int make_dirs(struct private_server *p, const char *name)
 	if (!top || !*top)
 		top = "/var/lib/dbs";
 	code = make_dir(top, 0755);
-	path_of(path, top, "import");
+	private_path(p->top, top, "import");
 	if (code == CTL_OK)
-		code = make_dir(path, 0755);
-	path_of(p->dir, path, name);
+		code = make_dir(p->top, 0755);
+	private_path(p->dir, p->top, name);
 	if (code == CTL_OK)
 		code = make_dir(p->dir, 0755);
-	path_of(path, p->dir, "server");
-	path_of(p->socket, path, "mysql.sock");
-	path_of(p->pid_file, path, "pid");
-	path_of(p->log, p->dir, "server.log");
-	path_of(p->options, p->dir, "my.cnf");
+	private_path(path, p->dir, "server");
+	private_path(p->socket, path, "mysql.sock");
+	private_path(p->pid_file, path, "pid");
+	private_path(p->log, p->dir, "server.log");
+	private_path(p->options, p->dir, "my.cnf");
 	if (code == CTL_OK && strlen(p->socket) > SERVER_SOCKET_MAX)
 		return fail(CTL_CONFIG,
 			    "'%s' is too long for a socket; choose a shorter "
@@ -81,7 +78,7 @@ static int take_lock(struct private_server *p, const char *name)
 {
 	char path[PATH_MAX];
 
-	path_of(path, p->dir, "lock");
+	private_path(path, p->dir, "lock");
 	p->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (p->lock < 0)
 		return fail(CTL_FAILED, "'%s': %m", path);
@@ -135,7 +132,7 @@ static void remove_file(const struct private_server *p, const char *file)
 {
 	char path[PATH_MAX];
 
-	path_of(path, p->dir, file);
+	private_path(path, p->dir, file);
 	unlink(path);
 }
 
@@ -155,105 +152,12 @@ void private_close(struct private_server *p, bool ok)
 	if (ok) {
 		remove_file(p, "server.log");
 		remove_file(p, "my.cnf");
-		path_of(path, p->dir, "server");
+		private_path(path, p->dir, "server");
 		rmdir(path);
 	}
 	/* the lock's file stays: a name that goes can be locked twice */
 	close(p->lock);
 	p->lock = -1;
-}
-
-/* ---- a new data directory -------------------------------------------------- */
-
-/* Runs @argv as the server's user, its output in the log. */
-static int run_as_user(const struct private_server *p, char *const *argv)
-{
-	static char *const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-				    "LANG=C.UTF-8", "HOME=/nonexistent", NULL};
-	int status, log;
-	pid_t pid = fork();
-
-	if (!pid) {
-		log = open(p->log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC,
-			   0600);
-		if (log < 0 || dup2(log, STDOUT_FILENO) < 0 ||
-		    dup2(log, STDERR_FILENO) < 0)
-			_exit(126);
-		close_range(STDERR_FILENO + 1, ~0u, 0);
-		if (!geteuid() && (setgid(p->gid) || setuid(p->uid)))
-			_exit(126);
-		if (chdir("/"))
-			_exit(126);
-		execve(argv[0], argv, env);
-		_exit(127);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		return -ECHILD;
-	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -ENOEXEC;
-}
-
-/* mariadb-install-db stands in the server's prefix. */
-static int find_installer(const struct private_server *p, char out[PATH_MAX])
-{
-	static const char *const places[] = {
-		"../bin/mariadb-install-db", "../scripts/mariadb-install-db",
-		"../bin/mysql_install_db", "../scripts/mysql_install_db"};
-	char dir[PATH_MAX], path[2 * PATH_MAX];
-
-	snprintf(dir, sizeof(dir), "%s", p->bin.path);
-	*strrchr(dir, '/') = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		snprintf(path, sizeof(path), "%s/%s", dir, places[i]);
-		if (!access(path, X_OK) && realpath(path, out))
-			return CTL_OK;
-	}
-	return fail(CTL_NOT_FOUND, "there is no mariadb-install-db beside '%s'",
-		    p->bin.path);
-}
-
-static int install(struct private_server *p, const char *datadir)
-{
-	char program[PATH_MAX], arg[PATH_MAX + 16];
-	char *maria[] = {program,
-			 (char *)"--no-defaults",
-			 arg,
-			 (char *)"--auth-root-authentication-method=normal",
-			 (char *)"--skip-test-db",
-			 (char *)"--innodb-doublewrite=0",
-			 NULL};
-	char *mysql[] = {p->bin.path, (char *)"--no-defaults",
-			 (char *)"--initialize-insecure", arg, NULL};
-	char *script[] = {p->bin.path, (char *)"--initialize-insecure", arg,
-			  NULL};
-	int code = CTL_OK;
-
-	snprintf(arg, sizeof(arg), "--datadir=%s", datadir);
-	if (p->bin.mariadb)
-		code = find_installer(p, program);
-	if (code != CTL_OK)
-		return code;
-	if (!run_as_user(p, p->bin.mariadb  ? maria
-			    : p->bin.script ? script
-					    : mysql))
-		return CTL_OK;
-	code = fail(CTL_FAILED, "the new data directory could not be made:");
-	server_show_log(p->log, 0);
-	return code;
-}
-
-int private_init(struct private_server *p, const char *datadir)
-{
-	snprintf(p->datadir, sizeof(p->datadir), "%s", datadir);
-	path_of(p->tmpdir, datadir, TMP_DIR);
-	if (chmod(datadir, 0700) ||
-	    (!geteuid() && lchown(datadir, p->uid, p->gid)))
-		return fail(CTL_FAILED, "'%s': %m", datadir);
-	if (install(p, datadir) != CTL_OK)
-		return CTL_FAILED;
-	if (mkdir(p->tmpdir, 0700) ||
-	    (!geteuid() && lchown(p->tmpdir, p->uid, p->gid)))
-		return fail(CTL_FAILED, "'%s': %m", p->tmpdir);
-	return CTL_OK;
 }
 
 /* ---- start and stop ---------------------------------------------------------- */
@@ -298,6 +202,8 @@ static json_t *options_of(const struct private_server *p)
 		"max-connections=32",
 		"innodb-doublewrite=OFF",
 		"innodb-flush-log-at-trx-commit=0",
+		/* the snapshot is durable, and nothing before it need be */
+		"innodb-flush-method=O_DIRECT_NO_FSYNC",
 		"innodb-io-capacity=4000",
 		"innodb-io-capacity-max=20000",
 		"innodb-log-buffer-size=64M",
@@ -315,6 +221,7 @@ static json_t *options_of(const struct private_server *p)
 		if (p->bin.version >= SERVER_VERSION(10, 9))
 			add(options, "innodb-log-file-size=1G");
 		add(options, "skip-slave-start");
+		add(options, "loose-debug-no-sync");
 	} else {
 		add(options, "loose-innodb-redo-log-capacity=1G");
 		add(options, "loose-mysqlx=OFF");
@@ -351,6 +258,8 @@ int private_start(struct private_server *p)
 	if (ended) {
 		waitpid(p->pid, NULL, 0);
 		p->pid = 0;
+		/* the next one does not start from what this one did */
+		private_new_forget(p);
 		code = fail(CTL_FAILED, "the import's server ended at its "
 					"start; its log says:");
 		server_show_log(p->log, 0);

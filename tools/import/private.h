@@ -11,6 +11,12 @@
  *   my.cnf, server.log
  *   server/     the server's own: mysql.sock, pid
  *
+ * Beside it are new data directories as each server makes them, one for each
+ * (private_new.c): .new-SERVER-VERSION.
+ *
+ * Files: private.c (folder, lock, the server's life), private_new.c (a new data
+ * directory).
+ *
  * Settings are fast and unsafe: what a crash leaves is thrown away.
  */
 #ifndef DBS_TOOLS_IMPORT_PRIVATE_H
@@ -24,6 +30,7 @@
 
 struct private_server {
 	struct server_binary bin;
+	char top[PATH_MAX]; /* of all imports */
 	char dir[PATH_MAX], log[PATH_MAX], options[PATH_MAX];
 	char socket[PATH_MAX], pid_file[PATH_MAX];
 	char datadir[PATH_MAX], tmpdir[PATH_MAX];
@@ -43,7 +50,10 @@ int private_open(const char *name, const char *path, struct private_server *p);
 /** Kill what runs, remove the folder if @ok, let go of the lock. */
 void private_close(struct private_server *p, bool ok);
 
-/** System tables in the empty directory @datadir, which becomes the server's. */
+/**
+ * System tables in the empty directory @datadir, which becomes the server's.
+ * Cost: a copy of some 20 MB; the first time for a server, its making
+ */
 int private_init(struct private_server *p, const char *datadir);
 int private_start(struct private_server *p);
 /** Clean shutdown; the temporary directory goes too. */

@@ -12,6 +12,8 @@
 
 #define WORD_GRAMS_MAX	 24u
 #define RESULT_BYTES_MAX 16u
+#define FIRST_BITS_MIN	 16u /* 8 KiB */
+#define FIRST_BITS_MAX	 21u /* 256 KiB */
 
 /* ---- tables -------------------------------------------------------------- */
 
@@ -70,32 +72,8 @@ static int make_room(struct proof *proof)
 		proof->level++;
 		return rebuild(proof, proof->cap);
 	}
-	if (proof->nr * 3 >= proof->cap * 2)
+	if (proof->nr * 4 >= proof->cap * 3)
 		return rebuild(proof, proof->cap * 2);
-	return 0;
-}
-
-static int add_begin(struct proof *proof, uint64_t gram, size_t len)
-{
-	struct proof_begin *b = proof_begin(proof, gram), *old = proof->begins;
-	const size_t old_cap = proof->cap_begins;
-
-	if (!b->gram)
-		proof->nr_begins++;
-	b->gram = gram;
-	b->lengths |= UINT64_C(1) << (len - 1);
-	if (proof->nr_begins * 3 < proof->cap_begins * 2)
-		return 0;
-	proof->begins = calloc(2 * old_cap, sizeof(*old));
-	if (!proof->begins) {
-		proof->begins = old;
-		return -ENOMEM;
-	}
-	proof->cap_begins = 2 * old_cap;
-	for (size_t i = 0; i < old_cap; i++)
-		if (old[i].gram)
-			*proof_begin(proof, old[i].gram) = old[i];
-	free(old);
 	return 0;
 }
 
@@ -296,13 +274,13 @@ static int keep_value(struct proof *proof, int column, const char *p,
 	e = proof_find(proof, hash);
 	if (e->hash)
 		return 0;
-	*e = (struct proof_entry){
-		.hash = hash, .column = (uint16_t)column, .len = (uint8_t)len};
+	*e = (struct proof_entry){.hash = hash,
+				  .gram = gram_of(proof, p),
+				  .column = (uint16_t)column,
+				  .len = (uint8_t)len};
 	proof->nr++;
 	if (is_word(p, len, c->city))
 		err = keep_word(proof, p, len, &e->word);
-	if (!err)
-		err = add_begin(proof, gram_of(proof, p), len);
 	return err ? err : make_room(proof);
 }
 
@@ -417,16 +395,113 @@ static void leave_out(struct proof *proof)
 	stats->nr_sampled = UINT64_C(1) << proof->level;
 }
 
+/* The six bytes that proof_mix() made @gram of, in the upper ones. */
+static uint64_t unmix(const struct proof *proof, uint64_t gram)
+{
+	uint64_t inverse = proof->key, x;
+
+	/* Newton: each step doubles the bits that are right */
+	for (unsigned i = 0; i < 6; i++)
+		inverse *= 2 - proof->key * inverse;
+	x = gram * inverse;
+	return x ^ x >> 29 ^ x >> 58;
+}
+
+/* What is looked for by its beginning, and how many beginnings there are. */
+static size_t make_begins(struct proof *proof)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < proof->cap; i++) {
+		const struct proof_entry *e = &proof->entries[i];
+		struct proof_begin *b;
+
+		if (!e->hash || e->left_out)
+			continue;
+		b = proof_begin(proof, e->gram);
+		nr += !b->gram;
+		b->gram = e->gram;
+		b->lengths |= UINT64_C(1) << (e->len - 1);
+	}
+	return nr;
+}
+
+static unsigned bits_for(size_t nr, unsigned min, unsigned max)
+{
+	while (min < max && UINT64_C(1) << min < nr)
+		min++;
+	return min;
+}
+
+static uint64_t *map_new(unsigned bits)
+{
+	return calloc((size_t)1 << (bits - 6), sizeof(uint64_t));
+}
+
+static size_t set_bits(const uint64_t *map, unsigned bits)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < (size_t)1 << (bits - 6); i++)
+		nr += (size_t)__builtin_popcountll(map[i]);
+	return nr;
+}
+
+/*
+ * The map of four bytes, as small as it can be with few bits in it.  Beginnings
+ * have four bytes in common more often than six.
+ */
+static int make_first(struct proof *proof)
+{
+	proof->first_bits = FIRST_BITS_MAX;
+	free(proof->first);
+	proof->first = map_new(FIRST_BITS_MAX);
+	if (!proof->first)
+		return -ENOMEM;
+	for (size_t i = 0; i < proof->cap_begins; i++) {
+		const uint64_t gram = proof->begins[i].gram;
+		const uint32_t four =
+			gram ? (uint32_t)(unmix(proof, gram) >> 16) : 0;
+
+		if (gram)
+			proof_set(proof->first,
+				  proof_first(four, proof->first_key,
+					      FIRST_BITS_MAX));
+	}
+	while (proof->first_bits > FIRST_BITS_MIN &&
+	       set_bits(proof->first, proof->first_bits) <
+		       (size_t)1 << (proof->first_bits - 6)) {
+		/* two bits become one: those of an upper half of 32 each */
+		const size_t half = (size_t)1 << (proof->first_bits - 1);
+
+		for (size_t i = 0; i < half; i++) {
+			const bool bit = proof_bit(proof->first, 2 * i) ||
+					 proof_bit(proof->first, 2 * i + 1);
+
+			proof->first[i >> 6] &= ~(UINT64_C(1) << (i & 63));
+			if (bit)
+				proof_set(proof->first, i);
+		}
+		proof->first_bits--;
+	}
+	return 0;
+}
+
 int proof_prepare(struct proof *proof)
 {
+	size_t nr;
+
 	leave_out(proof);
-	proof->bitmap_bits = 16;
-	while (UINT64_C(1) << proof->bitmap_bits < 32 * proof->nr_begins &&
-	       proof->bitmap_bits < 25)
-		proof->bitmap_bits++;
+	free(proof->begins);
+	proof->cap_begins = (size_t)1
+			    << bits_for(proof->stats.nr_values * 3 / 2, 12, 32);
+	proof->begins = calloc(proof->cap_begins, sizeof(*proof->begins));
+	if (!proof->begins)
+		return -ENOMEM;
+	nr = make_begins(proof);
+	proof->bitmap_bits = bits_for(32 * nr, 16, 25);
 	free(proof->bitmap);
-	proof->bitmap = calloc((size_t)1 << (proof->bitmap_bits - 6),
-			       sizeof(*proof->bitmap));
+	proof->bitmap = map_new(proof->bitmap_bits);
 	if (!proof->bitmap)
 		return -ENOMEM;
 	for (size_t i = 0; i < proof->cap_begins; i++)
@@ -434,7 +509,7 @@ int proof_prepare(struct proof *proof)
 			proof_set(proof->bitmap,
 				  proof->begins[i].gram >>
 					  (64 - proof->bitmap_bits));
-	return 0;
+	return make_first(proof);
 }
 
 /* ---- new and free ---------------------------------------------------------- */
@@ -453,13 +528,12 @@ int proof_new(struct proof **out)
 	make_wordy();
 	proof->key = secret[0] | 1;
 	proof->seed = secret[1];
-	proof->cap = proof->cap_begins = 4096;
+	proof->first_key = (uint32_t)(secret[1] >> 32) | 1;
+	proof->cap = 4096;
 	proof->entries = calloc(proof->cap, sizeof(*proof->entries));
-	proof->begins = calloc(proof->cap_begins, sizeof(*proof->begins));
-	proof->filter = calloc((size_t)1 << (FILTER_BITS - 6), 8);
-	proof->results = calloc((size_t)1 << (RESULT_BITS - 6), 8);
-	if (!proof->entries || !proof->begins || !proof->filter ||
-	    !proof->results) {
+	proof->filter = map_new(FILTER_BITS);
+	proof->results = map_new(RESULT_BITS);
+	if (!proof->entries || !proof->filter || !proof->results) {
 		proof_free(proof);
 		return -ENOMEM;
 	}
@@ -480,6 +554,7 @@ void proof_free(struct proof *proof)
 	free(proof->results);
 	free(proof->grams);
 	free(proof->bitmap);
+	free(proof->first);
 	free(proof);
 }
 

@@ -7,9 +7,10 @@
  *
  * Originals of masked columns are kept as keyed hashes of their first
  * PROOF_LENGTH_MAX bytes, in memory only.  Past PROOF_VALUES_MAX of them a
- * uniform sample stays.  A file is scanned byte by byte: six bytes at each
- * offset are looked up in a bitmap, then the lengths that originals with this
- * beginning have, then the keyed hash of so many bytes.
+ * uniform sample stays.  A file is scanned byte by byte: four bytes at each
+ * offset are looked up in a small bitmap, six in a large one, then the lengths
+ * that originals with this beginning have, then the keyed hash of so many
+ * bytes.
  *
  * What would be found by chance is not looked for, but counted:
  *
@@ -94,16 +95,17 @@ void proof_text(struct proof *proof, const char *text, size_t len);
 int proof_learn(struct proof *proof, const char *dir);
 
 /**
- * Scan all files below @dir.
+ * Scan all files below @dir, with a thread for each CPU.
  *
  * @hit:      out, the first one found
- * @progress: NULL, or called with the bytes scanned so far
+ * @progress: NULL, or called by this thread with the bytes scanned so far;
+ *            what is not 0 ends the scan
  *
- * Returns 1 there is one; 0 there is none; errors: -ENOMEM, of open(2) and
- * read(2), with @hit's file set
+ * Returns 1 there is one; 0 there is none; errors: -ENOMEM, -ECANCELED, of
+ * open(2) and read(2), with @hit's file set
  */
 int proof_scan(struct proof *proof, const char *dir, struct proof_hit *hit,
-	       void (*progress)(void *arg, uint64_t bytes), void *arg);
+	       int (*progress)(void *arg, uint64_t bytes), void *arg);
 
 const struct proof_stats *proof_stats(const struct proof *proof);
 

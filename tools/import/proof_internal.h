@@ -14,6 +14,7 @@
 /* A value that is looked for; hash 0: a free place. */
 struct proof_entry {
 	uint64_t hash;
+	uint64_t gram; /* how it begins, mixed */
 	uint32_t word; /* where its grams are; 0: it is no word */
 	uint16_t column;
 	uint8_t len; /* of what was hashed */
@@ -38,16 +39,20 @@ struct proof {
 	struct proof_entry *entries;
 	size_t cap, nr; /* cap: a power of two */
 	unsigned level; /* only hashes with so many zeros at their top stay */
-	struct proof_begin *begins;
-	size_t cap_begins, nr_begins;
 	uint64_t *filter, *results;
 	/* of each word: how many, then their bits in the filter */
 	uint32_t *grams;
 	size_t nr_grams, cap_grams;
 	char tail[GRAM_BYTES]; /* of the row's text so far */
 	size_t nr_tail;
-	uint64_t *bitmap; /* of the scan */
+	/* of the scan; made anew by proof_prepare() */
+	struct proof_begin *begins;
+	size_t cap_begins;
+	uint64_t *bitmap; /* of six bytes */
 	unsigned bitmap_bits;
+	uint64_t *first; /* of four bytes; fits into a core's own cache */
+	unsigned first_bits;
+	uint32_t first_key; /* odd */
 	struct proof_stats stats;
 };
 
@@ -67,6 +72,12 @@ static inline uint64_t proof_gram(const struct proof *proof, const void *p)
 			 proof->key); /* little endian: the first six */
 }
 
+/* Of four bytes, as a place in a map of so many bits. */
+static inline uint32_t proof_first(uint32_t four, uint32_t key, unsigned bits)
+{
+	return (four * key) >> (32 - bits);
+}
+
 static inline bool proof_bit(const uint64_t *map, uint64_t at)
 {
 	return map[at >> 6] >> (at & 63) & 1;
@@ -80,7 +91,7 @@ static inline void proof_set(uint64_t *map, uint64_t at)
 uint64_t proof_hash(const struct proof *proof, const void *p, size_t len);
 /** The value with this hash, or a free place. */
 struct proof_entry *proof_find(const struct proof *proof, uint64_t hash);
-/** What begins so, or a free place. */
+/** What begins so, or a free place; after proof_prepare(). */
 struct proof_begin *proof_begin(const struct proof *proof, uint64_t gram);
 /** Make ready for a scan: leave out words and results, build the bitmap. */
 int proof_prepare(struct proof *proof);

@@ -82,7 +82,7 @@ int source_open(const struct source_options *options, struct source **out)
 	if (!s)
 		return fail(CTL_FAILED, "out of memory");
 	s->options = *options;
-	s->child_errors = -1;
+	s->child_errors = s->child_options = -1;
 	snprintf(s->text, sizeof(s->text), "%s", from);
 	if (!strcmp(from, "-")) {
 		s->kind = SOURCE_STDIN;
@@ -96,6 +96,8 @@ int source_open(const struct source_options *options, struct source **out)
 		s->kind = SOURCE_SERVER;
 		code = source_server_parse(from, &s->server);
 		if (code == CTL_OK)
+			code = source_server_prepare(s);
+		if (code == CTL_OK)
 			code = add_whole(s, 0);
 	} else {
 		code = open_path(s);
@@ -108,6 +110,8 @@ void source_close(struct source *s)
 	if (!s)
 		return;
 	source_end(s, false);
+	if (s->child_options >= 0)
+		close(s->child_options);
 	for (unsigned i = 0; i < s->nr_parts; i++) {
 		free(s->parts[i].path);
 		free(s->parts[i].db);

@@ -32,7 +32,8 @@ struct source_part {
 	char *path; /* NULL: the whole source */
 	char *db;   /* current database at its start, NULL: none */
 	bool ends_at_line;
-	uint64_t size; /* packed; 0: not known */
+	bool placeholder; /* tables that views take the place of later */
+	uint64_t size;	  /* packed; 0: not known */
 };
 
 struct source;

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* source_command.c - mysql://user@host/db: a dump by mariadb-dump or mysqldump */
+/*
+ * source_command.c - mysql://user@host/db: a dump by mariadb-dump or mysqldump
+ *
+ * It reads one option file, in memory: what the host and the caller have in
+ * theirs (TLS, say), then account, address and password.
+ */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "store/store.h"
@@ -76,20 +83,12 @@ int source_server_parse(const char *text, struct source_server *server)
 
 /* ---- the options' file ------------------------------------------------------- */
 
-static int read_password(const char *path, char *buf, size_t cap)
+static int password_from_file(const char *path, char *buf, size_t cap)
 {
 	struct stat st;
 	size_t n;
-	FILE *f;
+	FILE *f = fopen(path, "re");
 
-	buf[0] = '\0';
-	if (!path) {
-		const char *env = getenv("MYSQL_PWD");
-
-		snprintf(buf, cap, "%s", env ? env : "");
-		return CTL_OK;
-	}
-	f = fopen(path, "re");
 	if (!f)
 		return fail(errno == ENOENT ? CTL_NOT_FOUND : CTL_NOT_PERMITTED,
 			    "'%s': %m", path);
@@ -98,11 +97,54 @@ static int read_password(const char *path, char *buf, size_t cap)
 		return fail(CTL_NOT_PERMITTED,
 			    "'%s' can be read by others; chmod 600 it", path);
 	}
+	setvbuf(f, NULL, _IONBF, 0);
 	n = fread(buf, 1, cap - 1, f);
 	fclose(f);
 	buf[n] = '\0';
-	buf[strcspn(buf, "\r\n")] = '\0';
 	return CTL_OK;
+}
+
+/* From who sits at the terminal, without an echo. */
+static int password_from_terminal(const struct source_server *server, char *buf,
+				  size_t cap)
+{
+	struct termios old, silent;
+	ssize_t n;
+	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0 || tcgetattr(fd, &old)) {
+		if (fd >= 0)
+			close(fd);
+		return CTL_OK;
+	}
+	silent = old;
+	silent.c_lflag &= ~(tcflag_t)ECHO;
+	silent.c_lflag |= ICANON | ECHONL;
+	dprintf(fd, "password of %s at %s: ", server->user, server->host);
+	tcsetattr(fd, TCSAFLUSH, &silent);
+	n = read(fd, buf, cap - 1);
+	tcsetattr(fd, TCSAFLUSH, &old);
+	close(fd);
+	buf[n > 0 ? n : 0] = '\0';
+	return n > 0 ? CTL_OK
+		     : fail(CTL_NOT_PERMITTED, "no password was given");
+}
+
+/* "": there is none, or an option file has it. */
+static int read_password(const struct source *s, char *buf, size_t cap)
+{
+	const char *env = getenv("MYSQL_PWD");
+	int code = CTL_OK;
+
+	buf[0] = '\0';
+	if (s->options.password_file)
+		code = password_from_file(s->options.password_file, buf, cap);
+	else if (env)
+		snprintf(buf, cap, "%s", env);
+	else if (isatty(STDIN_FILENO))
+		code = password_from_terminal(&s->server, buf, cap);
+	buf[strcspn(buf, "\r\n")] = '\0';
+	return code;
 }
 
 static void write_quoted(FILE *f, const char *key, const char *value)
@@ -117,22 +159,38 @@ static void write_quoted(FILE *f, const char *key, const char *value)
 	fputs("\"\n", f);
 }
 
-/* In memory, ours only; V: no password in an argument. */
-static int options_file(const struct source *s, int *fd)
+/* What the command would read by itself; ours, which follow, count. */
+static void include_options(FILE *f)
+{
+	static const char *const places[] = {"/etc/my.cnf",
+					     "/etc/mysql/my.cnf"};
+	const char *home = getenv("HOME");
+	char own[PATH_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		if (!access(places[i], R_OK))
+			fprintf(f, "!include %s\n", places[i]);
+	snprintf(own, sizeof(own), "%s/.my.cnf", home ? home : "");
+	if (home && !strchr(home, '\n') && !access(own, R_OK))
+		fprintf(f, "!include %s\n", own);
+}
+
+/* In memory, ours only: SO2. */
+int source_server_prepare(struct source *s)
 {
 	char password[1024];
-	int code = read_password(s->options.password_file, password,
-				 sizeof(password));
+	int code = read_password(s, password, sizeof(password)), fd;
 	FILE *f;
 
 	if (code != CTL_OK)
 		return code;
-	*fd = memfd_create("dbs-client", 0);
-	f = *fd < 0 || fchmod(*fd, 0600) ? NULL : fdopen(dup(*fd), "w");
+	s->child_options = fd = memfd_create("dbs-client", MFD_CLOEXEC);
+	f = fd < 0 || fchmod(fd, 0600) ? NULL : fdopen(dup(fd), "w");
 	if (!f) {
 		explicit_bzero(password, sizeof(password));
-		return fail(CTL_FAILED, "an options' file in memory: %m");
+		return fail(CTL_FAILED, "an option file in memory: %m");
 	}
+	include_options(f);
 	fputs("[client]\n", f);
 	write_quoted(f, "user", s->server.user);
 	write_quoted(f, "host", s->server.host);
@@ -141,13 +199,12 @@ static int options_file(const struct source *s, int *fd)
 		write_quoted(f, "password", password);
 	explicit_bzero(password, sizeof(password));
 	fclose(f);
-	lseek(*fd, 0, SEEK_SET);
 	return CTL_OK;
 }
 
 /* ---- the command ----------------------------------------------------------------- */
 
-static const char *find_command(bool *mariadb)
+static const char *find_command(void)
 {
 	static const char *const places[] = {
 		"/usr/bin/mariadb-dump", "/usr/local/bin/mariadb-dump",
@@ -158,30 +215,59 @@ static const char *find_command(bool *mariadb)
 	for (size_t i = 0; !chosen && i < ARRAY_SIZE(places); i++)
 		if (!access(places[i], X_OK))
 			chosen = places[i];
-	*mariadb = chosen && strstr(chosen, "mariadb");
 	return chosen;
 }
 
-static void run_command(const struct source *s, const char *command,
-			bool mariadb, int options)
+/* MariaDB's, by either name?  It has other options. */
+static bool is_mariadb(const char *command)
 {
+	char text[512] = "";
+	ssize_t n = 0;
+	pid_t pid;
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC))
+		return strstr(command, "mariadb") != NULL;
+	pid = fork();
+	if (!pid) {
+		dup2(fds[1], STDOUT_FILENO);
+		execl(command, command, "--version", NULL);
+		_exit(127);
+	}
+	close(fds[1]);
+	if (pid > 0)
+		n = read(fds[0], text, sizeof(text) - 1);
+	close(fds[0]);
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+	text[n > 0 ? n : 0] = '\0';
+	return strstr(text, "MariaDB") != NULL;
+}
+
+static void run_command(const struct source *s, const char *command,
+			bool mariadb)
+{
+	static const char *const all[] = {
+		"--single-transaction", "--quick",
+		"--hex-blob",		"--routines",
+		"--triggers",		"--events",
+		"--no-tablespaces",	"--default-character-set=utf8mb4"};
+	static const char *const mysql[] = {
+		"--loose-compression-algorithms=zstd,zlib,uncompressed",
+		"--loose-skip-column-statistics", "--set-gtid-purged=OFF"};
 	char file[64];
 	const char *argv[20] = {command, file};
 	size_t n = 2;
 
-	snprintf(file, sizeof(file), "--defaults-extra-file=/proc/self/fd/%d",
-		 options);
-	argv[n++] = "--single-transaction";
-	argv[n++] = "--quick";
-	argv[n++] = "--hex-blob";
-	argv[n++] = "--routines";
-	argv[n++] = "--triggers";
-	argv[n++] = "--default-character-set=utf8mb4";
-	argv[n++] = mariadb ? "--compress"
-			    : "--compression-algorithms=zstd,"
-			      "zlib,uncompressed";
-	if (!mariadb)
-		argv[n++] = "--set-gtid-purged=OFF";
+	fcntl(s->child_options, F_SETFD, 0);
+	snprintf(file, sizeof(file), "--defaults-file=/proc/self/fd/%d",
+		 s->child_options);
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		argv[n++] = all[i];
+	if (mariadb)
+		argv[n++] = "--compress";
+	for (size_t i = 0; i < ARRAY_SIZE(mysql) && !mariadb; i++)
+		argv[n++] = mysql[i];
 	argv[n++] = "--databases";
 	argv[n++] = s->server.db;
 	argv[n] = NULL;
@@ -191,31 +277,26 @@ static void run_command(const struct source *s, const char *command,
 
 int source_server_start(struct source *s, int *fd)
 {
-	int fds[2], options, code;
+	int fds[2];
+	const char *command = find_command();
 	bool mariadb;
-	const char *command = find_command(&mariadb);
 
 	if (!command)
 		return fail(CTL_NOT_FOUND,
 			    "neither mariadb-dump nor mysqldump is installed");
-	code = options_file(s, &options);
-	if (code != CTL_OK)
-		return code;
+	mariadb = is_mariadb(command);
 	s->child_errors = memfd_create("dbs-errors", MFD_CLOEXEC);
-	if (pipe2(fds, O_CLOEXEC)) {
-		close(options);
+	if (pipe2(fds, O_CLOEXEC))
 		return fail(CTL_FAILED, "a pipe: %m");
-	}
 	s->child = fork();
 	if (!s->child) {
 		dup2(fds[1], STDOUT_FILENO);
 		dup2(s->child_errors, STDERR_FILENO);
 		signal(SIGPIPE, SIG_DFL);
-		run_command(s, command, mariadb, options);
+		run_command(s, command, mariadb);
 		dprintf(STDERR_FILENO, "%s: %s\n", command, strerror(errno));
 		_exit(127);
 	}
-	close(options);
 	close(fds[1]);
 	*fd = fds[0];
 	return s->child > 0 ? CTL_OK : fail(CTL_FAILED, "fork: %m");

@@ -8,6 +8,11 @@
  *   DB-schema-post.sql, DB-schema-sequence.sql
  *
  * each perhaps packed: .gz, .zst, .xz
+ *
+ * A view has a DB.VIEW-schema.sql too.  That makes a table with its columns,
+ * which views may refer to until each is made; the file of the view drops it
+ * first.  It is no table of the dump: no rule, and no look for columns that
+ * look personal, is meant for it.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -34,6 +39,7 @@ enum order {
 
 struct found {
 	char *name;
+	char *stem; /* without what says what is in it */
 	enum order order;
 	uint64_t size;
 };
@@ -48,8 +54,11 @@ static bool cut_end(char *name, const char *end)
 	return true;
 }
 
-/* mydumper writes what is no letter, digit, _ or - in names as mydumper_N. */
-static enum order order_of(const char *file, char *db, size_t cap)
+/*
+ * @stem: out, "DB.TABLE" or "DB".  mydumper writes what is no letter, digit, _
+ * or - in names as mydumper_N.
+ */
+static enum order order_of(const char *file, char *stem, size_t cap)
 {
 	static const struct {
 		const char *end;
@@ -76,7 +85,7 @@ static enum order order_of(const char *file, char *db, size_t cap)
 		order = ends[i].order;
 		break;
 	}
-	snprintf(db, cap, "%.*s", (int)strcspn(name, "."), name);
+	snprintf(stem, cap, "%s", name);
 	return order;
 }
 
@@ -89,6 +98,19 @@ static int compare(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+/* Is it of a view? */
+static bool is_placeholder(const struct found *f, const struct found *found,
+			   size_t nr)
+{
+	if (f->order != ORDER_TABLE)
+		return false;
+	for (size_t i = 0; i < nr; i++)
+		if (found[i].order == ORDER_VIEW &&
+		    !strcmp(found[i].stem, f->stem))
+			return true;
+	return false;
+}
+
 static int add_parts(struct source *s, struct found *found, size_t nr)
 {
 	s->parts = calloc(nr ? nr : 1, sizeof(*s->parts));
@@ -96,19 +118,34 @@ static int add_parts(struct source *s, struct found *found, size_t nr)
 		return fail(CTL_FAILED, "out of memory");
 	qsort(found, nr, sizeof(*found), compare);
 	for (size_t i = 0; i < nr; i++) {
+		const struct found *f = &found[i];
 		struct source_part *part = &s->parts[s->nr_parts++];
-		char db[256];
 
-		order_of(found[i].name, db, sizeof(db));
-		part->size = found[i].size;
+		part->size = f->size;
 		s->size += part->size;
-		part->ends_at_line = found[i].order >= ORDER_VIEW;
-		part->db = found[i].order == ORDER_DATABASE ? NULL : strdup(db);
-		if (asprintf(&part->path, "%s/%s", s->options.from,
-			     found[i].name) < 0)
+		part->ends_at_line = f->order >= ORDER_VIEW;
+		part->placeholder = is_placeholder(f, found, nr);
+		if (f->order != ORDER_DATABASE)
+			part->db = strndup(f->stem, strcspn(f->stem, "."));
+		if ((f->order != ORDER_DATABASE && !part->db) ||
+		    asprintf(&part->path, "%s/%s", s->options.from, f->name) <
+			    0)
 			return fail(CTL_FAILED, "out of memory");
 	}
 	return CTL_OK;
+}
+
+static int add_found(struct found **found, size_t *nr, const char *name,
+		     const char *stem, enum order order, uint64_t size)
+{
+	struct found *more = reallocarray(*found, *nr + 1, sizeof(**found));
+
+	if (!more)
+		return -ENOMEM;
+	*found = more;
+	more[*nr] = (struct found){strdup(name), strdup(stem), order, size};
+	++*nr;
+	return more[*nr - 1].name && more[*nr - 1].stem ? 0 : -ENOMEM;
 }
 
 int source_dir_list(struct source *s)
@@ -118,29 +155,23 @@ int source_dir_list(struct source *s)
 	bool complete = false;
 	size_t nr = 0, tables = 0;
 	struct dirent *e;
-	char db[256];
+	char stem[512];
 	int code = CTL_OK;
 
 	if (!dir)
 		return fail(CTL_NOT_PERMITTED, "'%s': %m", s->options.from);
 	while (code == CTL_OK && (e = readdir(dir))) {
-		const enum order order = order_of(e->d_name, db, sizeof(db));
-		struct found *more;
+		const enum order order =
+			order_of(e->d_name, stem, sizeof(stem));
 		struct stat st;
 
 		complete = complete || !strcmp(e->d_name, "metadata");
 		if (order == ORDER_NONE ||
 		    fstatat(dirfd(dir), e->d_name, &st, 0))
 			continue;
-		more = reallocarray(found, nr + 1, sizeof(*found));
-		if (more)
-			found = more;
-		if (!more || !(found[nr].name = strdup(e->d_name))) {
+		if (add_found(&found, &nr, e->d_name, stem, order,
+			      (uint64_t)st.st_size))
 			code = fail(CTL_FAILED, "out of memory");
-			break;
-		}
-		found[nr].order = order;
-		found[nr++].size = (uint64_t)st.st_size;
 		tables += order == ORDER_TABLE;
 	}
 	closedir(dir);
@@ -156,8 +187,10 @@ int source_dir_list(struct source *s)
 			    s->options.from);
 	if (code == CTL_OK)
 		code = add_parts(s, found, nr);
-	for (size_t i = 0; i < nr; i++)
+	for (size_t i = 0; i < nr; i++) {
 		free(found[i].name);
+		free(found[i].stem);
+	}
 	free(found);
 	return code;
 }

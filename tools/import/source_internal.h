@@ -37,9 +37,10 @@ struct source {
 	char expected[UNPACK_SHA256]; /* of URL.sha256; "": there is none */
 	struct source_server server;
 	pid_t child;
-	int child_errors; /* fd */
-	uint64_t taken;	  /* of the parts before */
-	bool at_end;	  /* all of the part was read */
+	int child_errors;  /* fd */
+	int child_options; /* fd of its option file, with the password */
+	uint64_t taken;	   /* of the parts before */
+	bool at_end;	   /* all of the part was read */
 	char tail[TAIL_BYTES + 1];
 };
 
@@ -47,6 +48,8 @@ struct source {
 int source_dir_list(struct source *source);
 /** Read mysql://... into @server. */
 int source_server_parse(const char *text, struct source_server *server);
+/** Get the password and write the command's option file. */
+int source_server_prepare(struct source *source);
 /** Start the dump command; @fd: out, what it writes. */
 int source_server_start(struct source *source, int *fd);
 /** Wait for it; a failure is told if @whole. */

@@ -296,6 +296,11 @@ static int copy_all(struct unpack *u)
 		return say(u, -EBADMSG,
 			   "it is packed by bzip2, which is not read here: "
 			   "give it as bzcat FILE | dbs import ... --from -");
+	if (n >= 2 &&
+	    (!memcmp(u->in, "\xff\xfe", 2) || !memcmp(u->in, "\xfe\xff", 2)))
+		return say(u, -EBADMSG,
+			   "it is UTF-16, which PowerShell makes of what is "
+			   "written by '>': dump with --result-file");
 	return copy_plain(u);
 }
 
