@@ -139,10 +139,13 @@ static int do_step(struct nightly *n, json_t *step, struct step_said *said)
 	int code;
 
 	*said = (struct step_said){NULL, NULL};
-	if (is_kind(step, "publish"))
-		return do_publish(n, step, said);
-	code = check_origin(step, said);
-	return code == CTL_OK ? step_run(n, step, said) : code;
+	code = is_kind(step, "publish") ? do_publish(n, step, said)
+					: check_origin(step, said);
+	if (code != CTL_OK)
+		note("%s", said->error ? said->error : "out of memory");
+	else if (!is_kind(step, "publish"))
+		code = step_run(n, step, said);
+	return code;
 }
 
 static void run_step(struct nightly *n, json_t *step)
@@ -173,8 +176,6 @@ static void run_step(struct nightly *n, json_t *step)
 			said.answer ? said.answer : json_null());
 	set_now(step, "end");
 	set_ms(step, begin);
-	if (code != CTL_OK && is_kind(step, "publish"))
-		note("%s", said.error ? said.error : "out of memory");
 	step_said_release(&said);
 }
 
@@ -182,12 +183,16 @@ static void run_step(struct nightly *n, json_t *step)
 
 static int signals_fd(void)
 {
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+	struct sigaction action;
 	sigset_t set;
 
 	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
+	/* nohup(1) has them ignored, which a blocked signal is not */
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		if (!sigaction(signals[i], NULL, &action) &&
+		    action.sa_handler != SIG_IGN)
+			sigaddset(&set, signals[i]);
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return -1;
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

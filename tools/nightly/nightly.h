@@ -22,7 +22,7 @@
  *
  * Invariants:
  *  NI1  one run at a time; the result file is the run's that has the lock, and
- *       is replaced whole, by rename, before and after each step.
+ *       is replaced whole, by rename, as each step begins and ends.
  *  NI2  of a dataset whose import did not succeed nothing else is done.
  *  NI3  a step that crashes, or is killed, takes no other with it; a run that
  *       is killed ends its step.
