@@ -506,6 +506,8 @@ static int publish(struct import *im)
 	json_t *properties = NULL;
 	int code = import_manifest_write(im, &properties);
 
+	if (code == CTL_OK && im->dump)
+		code = import_dump_finish(im->dump);
 	if (code == CTL_OK)
 		code = import_store_switch(im, properties);
 	json_decref(properties);

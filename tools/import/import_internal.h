@@ -125,6 +125,8 @@ struct import_dump;
 /** Begin a dump in a directory, under a name that goes.  Says what is wrong. */
 int import_dump_open(const char *dir, struct import_dump **out);
 int import_dump_write(struct import_dump *dump, const char *bytes, size_t len);
+/** Its end, on disk; all that can run out of room has been done then. */
+int import_dump_finish(struct import_dump *dump);
 /** Give it its names; fills in {file, bytes, sha256}. */
 int import_dump_publish(struct import_dump *dump, const char *name,
 			json_t *report);
