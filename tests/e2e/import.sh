@@ -448,6 +448,21 @@ server_killed()
 	grep -q "the import's server ended" "$HOST_TMP/err"
 }
 
+daemon_killed()
+{
+	local shell got=0
+
+	sakila --snapshot killed 2>"$HOST_TMP/err" &
+	shell=$!
+	made sakila/film.ibd
+	kill -KILL "$("$DBS" pool info --json | jq .pid)"
+	wait "$shell" || got=$?
+	cat "$HOST_TMP/err"
+	[ "$got" -ne 0 ]
+	"$DBS" mount "$DBS_POOL" "$MNT"
+	fails 1 'removing .prod.import' sakila --rules "$HOST_TMP/gate.yaml"
+}
+
 # A new data directory is made once for a server, and again if it is no good.
 made_once()
 {
@@ -801,6 +816,7 @@ if part killed; then
 	claim "a crash after the switch is finished by the next" \
 		crash_after_switch
 	claim "a killed server changes nothing" untouched server_killed
+	claim "a killed daemon changes nothing" untouched daemon_killed
 	claim "a new data directory is made once" made_once
 	claim "two at once are refused" two_at_once
 fi

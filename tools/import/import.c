@@ -261,14 +261,26 @@ static int load_part(struct import *im)
 				    "completed', is not there",
 				    source_text(im->source));
 	}
+	if (im->reader)
+		im->nr_bytes += sql_reader_offset(im->reader);
 	sql_rewriter_free(rw);
 	sql_reader_free(im->reader);
 	im->reader = NULL;
 	return code;
 }
 
+/* Of this thread, which reads and masks. */
+static uint64_t cpu_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
+}
+
 static int load_parts(struct import *im)
 {
+	const uint64_t cpu = cpu_ms();
 	int code = CTL_OK;
 
 	im->start_ns = now_ns();
@@ -287,6 +299,7 @@ static int load_parts(struct import *im)
 			    source_text(im->source));
 	if (code == CTL_OK && load_drain(im->load))
 		code = import_fail(im, -EREMOTEIO);
+	im->read_cpu_ms = cpu_ms() - cpu;
 	im->load_ms = (now_ns() - im->start_ns) / 1000000;
 	return code;
 }
@@ -493,6 +506,8 @@ static int publish(struct import *im)
 	json_t *properties = NULL;
 	int code = import_manifest_write(im, &properties);
 
+	if (code == CTL_OK && im->dump)
+		code = import_dump_finish(im->dump);
 	if (code == CTL_OK)
 		code = import_store_switch(im, properties);
 	json_decref(properties);
@@ -531,7 +546,9 @@ static void report(struct import *im)
 	getrusage(RUSAGE_SELF, &usage);
 	put_number(im, "nr_rows", im->nr_rows);
 	put_number(im, "nr_masked", im->nr_masked);
+	put_number(im, "dump_bytes", im->nr_bytes);
 	put_number(im, "init_ms", im->init_ms);
+	put_number(im, "read_cpu_ms", im->read_cpu_ms);
 	put_number(im, "load_ms", im->load_ms);
 	put_number(im, "keys_ms", im->keys_ms);
 	put_number(im, "stop_ms", im->stop_ms);

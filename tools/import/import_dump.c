@@ -28,6 +28,7 @@ struct import_dump {
 	EVP_MD_CTX *digest;
 	char *out;
 	uint64_t bytes;
+	char sum[65]; /* SHA-256, once it is whole */
 	char error[256];
 };
 
@@ -173,26 +174,32 @@ static int publish(struct import_dump *d, const char *name, const char *sum)
 	return code;
 }
 
-int import_dump_publish(struct import_dump *d, const char *name, json_t *report)
+int import_dump_finish(struct import_dump *d)
 {
 	unsigned char sha256[32];
-	char sum[65];
-	int code = CTL_OK;
+	const int err = pack(d, "", 0, ZSTD_e_end);
 
-	if (pack(d, "", 0, ZSTD_e_end))
-		return fail(CTL_FAILED, "%s", d->error);
+	if (err)
+		return fail(err == -ENOSPC || err == -EDQUOT ? CTL_NO_SPACE
+							     : CTL_FAILED,
+			    "%s", d->error);
 	EVP_DigestFinal_ex(d->digest, sha256, NULL);
 	for (unsigned i = 0; i < 32; i++)
-		snprintf(sum + 2 * i, 3, "%02x", sha256[i]);
+		snprintf(d->sum + 2 * i, 3, "%02x", sha256[i]);
 	if (fsync(d->fd))
-		code = fail(CTL_FAILED, "'%s': %m", d->temp);
-	if (code == CTL_OK)
-		code = publish(d, name, sum);
+		return fail(CTL_FAILED, "'%s': %m", d->temp);
+	return CTL_OK;
+}
+
+int import_dump_publish(struct import_dump *d, const char *name, json_t *report)
+{
+	const int code = publish(d, name, d->sum);
+
 	json_object_set_new(
 		report, "dump",
 		json_pack("{s:o, s:I, s:s}", "file",
 			  json_sprintf("%s/%s.sql.zst", d->dir, name), "bytes",
-			  (json_int_t)d->bytes, "sha256", sum));
+			  (json_int_t)d->bytes, "sha256", d->sum));
 	return code;
 }
 

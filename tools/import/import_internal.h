@@ -68,8 +68,8 @@ struct import {
 	const struct source_part *part;
 	struct sql_reader *reader;
 	bool says_db, made_db; /* the dump names databases; ours was made */
-	uint64_t nr_rows, nr_masked, start_ns, tick_ns, drawn_ns;
-	uint64_t init_ms, load_ms, keys_ms, stop_ms, proof_ms;
+	uint64_t nr_bytes, nr_rows, nr_masked, start_ns, tick_ns, drawn_ns;
+	uint64_t read_cpu_ms, init_ms, load_ms, keys_ms, stop_ms, proof_ms;
 	bool drawn, no_space;
 	int code; /* of what a callback has said already */
 	json_t *report;
@@ -125,6 +125,8 @@ struct import_dump;
 /** Begin a dump in a directory, under a name that goes.  Says what is wrong. */
 int import_dump_open(const char *dir, struct import_dump **out);
 int import_dump_write(struct import_dump *dump, const char *bytes, size_t len);
+/** Its end, on disk; all that can run out of room has been done then. */
+int import_dump_finish(struct import_dump *dump);
 /** Give it its names; fills in {file, bytes, sha256}. */
 int import_dump_publish(struct import_dump *dump, const char *name,
 			json_t *report);
