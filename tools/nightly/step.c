@@ -61,8 +61,9 @@ _Noreturn static void exec_step(const struct child *c, const json_t *step,
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		_exit(CTL_FAILED);
-	/* what a terminal sends is for us, who know what to do about it */
-	setpgid(0, 0);
+	/* What a terminal sends is for us, who know what to do about it; and
+	 * without one nobody is asked for a password. */
+	setsid();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (!strcmp(out_get_text(step, "kind"), "refresh"))
