@@ -59,10 +59,13 @@ at_end()
 		tail -n 40 "$HOST_TMP/claim.log" >&2 || true
 		cat "$DBS_STATE_DIR/nightly.json" >&2 || true
 	fi
-	# those of this test have its folder in their environment or arguments
-	for pid in $(pgrep -x dbs) $(pgrep -x mariadbd); do
-		! grep -qzF "$HOST_TMP" "/proc/$pid/environ" "/proc/$pid/cmdline" \
+	# monitors and steps have it in their environment, servers as an argument
+	for pid in $(pgrep -x dbs); do
+		! grep -qzF "DBS_STATE_DIR=$DBS_STATE_DIR" "/proc/$pid/environ" \
 			2>/dev/null || kill -KILL "$pid" 2>/dev/null
+	done
+	for pid in $(pgrep -f -- "$DBS_STATE_DIR/"); do
+		kill -KILL "$pid" 2>/dev/null
 	done
 	return 0
 }
@@ -169,6 +172,7 @@ origin()
 	mariadb_start orig "$HOST_TMP/orig" --innodb-buffer-pool-size=32M
 	mariadb_sql orig "
 	CREATE DATABASE shop;
+	USE shop;
 	CREATE TABLE shop.night (n INT);
 	INSERT INTO shop.night VALUES (0);
 	CREATE TABLE shop.customer (id INT PRIMARY KEY, email VARCHAR(80),
@@ -192,8 +196,8 @@ dump()
 
 cut_dump()
 {
-	zstd -q -dc "$HOST_TMP/backup.sql.zst" | head -c 400000 \
-		>"$HOST_TMP/backup.cut"
+	zstd -q -d -f "$HOST_TMP/backup.sql.zst" -o "$HOST_TMP/backup.cut"
+	truncate -s 400000 "$HOST_TMP/backup.cut"
 	zstd -q -f "$HOST_TMP/backup.cut" -o "$HOST_TMP/backup.sql.zst"
 }
 
