@@ -499,7 +499,11 @@ examples()
 	# with the dbs that is tested
 	sed -i "s|^PATH=|&$(dirname "$DBS"):|" "$HOST_TMP/examples/dbs-ci"
 	"$HOST_TMP/examples/dbs-ci" up ci-1 30m
-	"$HOST_TMP/examples/dbs-ci" env ci-1 github | grep '^DB_PORT='
+	"$HOST_TMP/examples/dbs-ci" env ci-1 github >"$HOST_TMP/env" \
+		2>"$HOST_TMP/mask"
+	grep '^DB_PORT=' "$HOST_TMP/env"
+	grep '^::add-mask::.' "$HOST_TMP/mask"
+	"$HOST_TMP/examples/dbs-ci" env ci-1 | grep 'DB_PASSWORD='
 	"$HOST_TMP/examples/dbs-ci" restore ci-1
 	"$HOST_TMP/examples/dbs-ci" down ci-1
 	fails 64 'begin with' "$HOST_TMP/examples/dbs-ci" down staging
