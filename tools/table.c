@@ -333,6 +333,56 @@ const struct cmd cmd_table[] = {
 		.run = run_diff,
 	},
 
+	/* ---- import ---- */
+	{
+		.name = "import", .group = "dbs-import",
+		.flags = CMD_POOL | CMD_JSON,
+		.operands = { { "DATASET", KIND_DATASET, false, false } },
+		.options = {
+			{ "from", 'f', "SOURCE", KIND_FILE,
+			  "file, mydumper directory, https:// or mysql://; "
+			  "'-' is stdin" },
+			{ "rules", 'r', "FILE", KIND_FILE,
+			  "what is masked and left out; none: nothing is" },
+			{ "snapshot", 's', "NAME", KIND_NONE,
+			  "name of the snapshot; the time by default" },
+			{ "publish", 0, "DIR", KIND_DIR,
+			  "write the anonymised dump there too" },
+			{ "database", 'd', "NAME", KIND_NONE,
+			  "where a dump does not say; the dataset's name by "
+			  "default" },
+			{ "server", 0, "PATH", KIND_FILE,
+			  "mariadbd or mysqld that loads it" },
+			{ "ca", 0, "FILE", KIND_FILE,
+			  "certificates that https:// is verified by" },
+			{ "password-file", 0, "FILE", KIND_FILE,
+			  "password for mysql://, else $MYSQL_PWD" },
+		},
+		.help = "make a snapshot of a dump, anonymised on its way",
+		.text =
+"Loads the dump into a private server on a new dataset, looks for originals of\n"
+"masked values in its files, and then switches DATASET to it and freezes that.\n"
+"If anything fails DATASET and its snapshots are as they were.\n",
+		.run = run_import,
+	},
+
+	{
+		.name = "nightly", .group = "dbs-nightly",
+		.flags = CMD_POOL | CMD_JSON,
+		.options = {
+			{ "config", 'c', "FILE", KIND_FILE,
+			  "instead of /etc/dbs/dbs.yaml" },
+			{ "dry-run", 'n', NULL, KIND_NONE,
+			  "only show the steps" },
+		},
+		.help = "import, prune, publish and refresh as dbs.yaml says",
+		.text =
+"One step after the other; after an import that failed nothing else is done with\n"
+"its dataset, and what the night before left stays.  The exit code is that of\n"
+"the first step that failed.  /var/lib/dbs/nightly.json says how it went.\n",
+		.run = run_nightly,
+	},
+
 	/* ---- rules ---- */
 	{
 		.name = "rules check", .group = "dbs-rules",

@@ -165,6 +165,18 @@ int gate_table(struct gate *gate, const char *db, const char *name,
 	return err;
 }
 
+void gate_forget(struct gate *gate, struct gate_table *table)
+{
+	for (size_t i = 0; table && i < gate->nr_tables; i++) {
+		if (gate->tables[i] != table)
+			continue;
+		memmove(gate->tables + i, gate->tables + i + 1,
+			(--gate->nr_tables - i) * sizeof(*gate->tables));
+		table_free(table);
+		return;
+	}
+}
+
 /* The first rows, then one in 2, 4, 8 ...: all of a table has its turn. */
 bool gate_next(struct gate_table *table)
 {

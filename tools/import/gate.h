@@ -48,6 +48,9 @@ int gate_know(struct gate *gate, const char *column);
 int gate_table(struct gate *gate, const char *db, const char *name,
 	       const struct rules_plan *plan, struct gate_table **table);
 
+/** The table is not imported after all.  @table: NULL: nothing is done */
+void gate_forget(struct gate *gate, struct gate_table *table);
+
 /**
  * Will gate_row() look at the next row?  Counts it; false costs next to
  * nothing, and such a row need not be decoded.  @table: NULL: never

@@ -70,6 +70,7 @@ struct rules_plan {
  * What the rules say of a table.
  *
  * @db:      NULL: not known; then only rules without a database hold
+ * @nr:      0: only what becomes of its rows is asked, columns are not checked
  * @columns: as in CREATE TABLE; what is after "by mask_column_init()" is not
  *           read; their strings must outlive the plan, as @rules must
  *

@@ -231,7 +231,8 @@ int rules_plan(struct rules *rules, const char *db, const char *table,
 			rules->tables[i].nr_used += p.ranks[i] > 0;
 		}
 		err = plan_data(&p);
-		if (!err)
+		/* without columns: only what becomes of the table is asked */
+		if (!err && nr)
 			err = plan_columns(&p);
 	}
 	free(full);

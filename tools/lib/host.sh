@@ -14,7 +14,8 @@
 # shellcheck disable=SC2034 # read by those who source this
 HOST_PACKAGES_BUILD="gcc libc6-dev pkgconf meson ninja-build libfuse3-dev
 	fuse3 libzstd-dev libxxhash-dev libjansson-dev libsmartcols-dev
-	libssl-dev libyaml-dev libcyaml-dev default-libmysqlclient-dev"
+	libssl-dev libyaml-dev libcyaml-dev default-libmysqlclient-dev
+	zlib1g-dev liblzma-dev libcurl4-openssl-dev"
 # shellcheck disable=SC2034
 HOST_PACKAGES_MARIADB="mariadb-server-core mariadb-client-core"
 # shellcheck disable=SC2034

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/import/http.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+
+#define VALIDATOR_MAX 256
+#define WAIT_MAX_S    8
+
+struct http {
+	char *url, *ca;
+	int fd; /* of the pipe, to write */
+	pthread_t thread;
+	/* the thread's */
+	CURL *curl;
+	uint64_t got;
+	char validator[VALIDATOR_MAX]; /* ETag, else Last-Modified */
+	char seen[VALIDATOR_MAX];      /* of this answer */
+	bool closed;		       /* nobody reads any more */
+	bool changed;		       /* it cannot go on */
+	bool checked;		       /* the status of this answer was */
+	int err;
+	char why[512];
+	/* atomic */
+	_Atomic uint64_t size;
+	atomic_uint resumed;
+};
+
+bool http_is_url(const char *text)
+{
+	return !strncasecmp(text, "https://", 8) ||
+	       !strncasecmp(text, "http://", 7);
+}
+
+static CURL *curl_for(const char *url, const char *ca)
+{
+	CURL *curl = curl_easy_init();
+
+	if (!curl)
+		return NULL;
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "https");
+	if (!strncasecmp(url, "http://", 7))
+		curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR,
+				 "http,https");
+	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+	curl_easy_setopt(curl, CURLOPT_MAXREDIRS, 5L);
+	curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
+	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 30L);
+	/* a server that says nothing for a minute has gone */
+	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, 60L);
+	curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_OPTIONAL);
+	curl_easy_setopt(curl, CURLOPT_USERAGENT, "dbs");
+	if (ca)
+		curl_easy_setopt(curl, CURLOPT_CAINFO, ca);
+	return curl;
+}
+
+/* ---- one answer ---------------------------------------------------------- */
+
+static size_t on_header(char *p, size_t size, size_t nr, void *arg)
+{
+	struct http *h = arg;
+	const size_t len = size * nr;
+	size_t skip = 0;
+
+	/* a redirection's answer begins anew */
+	if (len > 5 && !strncasecmp(p, "HTTP/", 5))
+		h->seen[0] = '\0';
+	if (len > 6 && !strncasecmp(p, "etag: ", 6))
+		skip = 6;
+	else if (len > 15 && !strncasecmp(p, "last-modified: ", 15) &&
+		 !h->seen[0])
+		skip = 15;
+	if (skip) {
+		snprintf(h->seen, sizeof(h->seen), "%.*s", (int)(len - skip),
+			 p + skip);
+		h->seen[strcspn(h->seen, "\r\n")] = '\0';
+	}
+	return len;
+}
+
+/* The first bytes of an answer: is it the one that goes on? */
+static bool check_answer(struct http *h)
+{
+	long status = 0;
+	curl_off_t length = -1;
+
+	curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(h->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+	h->checked = true;
+	if (h->got == 0) {
+		snprintf(h->validator, sizeof(h->validator), "%s", h->seen);
+		if (length > 0)
+			atomic_store(&h->size, (uint64_t)length);
+		return true;
+	}
+	if (status == 206 && !strcmp(h->validator, h->seen))
+		return true;
+	h->changed = true;
+	snprintf(h->why, sizeof(h->why),
+		 status == 206
+			 ? "it broke off, and is another file now"
+			 : "it broke off, and the server does not give the "
+			   "rest (no range requests)");
+	return false;
+}
+
+static size_t on_bytes(char *p, size_t size, size_t nr, void *arg)
+{
+	struct http *h = arg;
+	const size_t len = size * nr;
+	size_t done = 0;
+
+	if (!h->checked && !check_answer(h))
+		return 0;
+	while (done < len) {
+		const ssize_t n = write(h->fd, p + done, len - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			h->closed = true;
+			return 0;
+		}
+		done += (size_t)n;
+		h->got += (size_t)n;
+	}
+	return len;
+}
+
+/* ---- all of it ----------------------------------------------------------- */
+
+/* Is it of use to try again? */
+static bool is_break(struct http *h, CURLcode code)
+{
+	const uint64_t size = atomic_load(&h->size);
+
+	switch (code) {
+	case CURLE_PARTIAL_FILE:
+	case CURLE_RECV_ERROR:
+	case CURLE_SEND_ERROR:
+	case CURLE_GOT_NOTHING:
+	case CURLE_OPERATION_TIMEDOUT:
+	case CURLE_HTTP2:
+	case CURLE_HTTP2_STREAM:
+		return true;
+	case CURLE_COULDNT_CONNECT:
+	case CURLE_COULDNT_RESOLVE_HOST:
+		return h->got > 0;
+	case CURLE_OK:
+		return size && h->got < size;
+	default:
+		return false;
+	}
+}
+
+static int verdict(struct http *h, CURLcode code)
+{
+	long status = 0;
+
+	if (code == CURLE_OK)
+		return 0;
+	curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (code == CURLE_HTTP_RETURNED_ERROR)
+		snprintf(h->why, sizeof(h->why), "the server answers %ld",
+			 status);
+	else if (code == CURLE_RANGE_ERROR)
+		snprintf(h->why, sizeof(h->why),
+			 "it broke off after %llu bytes, and the server does "
+			 "not give the rest (no range requests)",
+			 (unsigned long long)h->got);
+	else if (!h->changed)
+		snprintf(h->why, sizeof(h->why), "%s after %llu bytes",
+			 curl_easy_strerror(code), (unsigned long long)h->got);
+	if (code == CURLE_HTTP_RETURNED_ERROR &&
+	    (status == 404 || status == 410))
+		return -ENOENT;
+	if (code == CURLE_HTTP_RETURNED_ERROR &&
+	    (status == 401 || status == 403))
+		return -EACCES;
+	return -EIO;
+}
+
+static void *run(void *arg)
+{
+	struct http *h = arg;
+	unsigned tries = 0;
+	CURLcode code;
+
+	for (;;) {
+		const uint64_t before = h->got;
+
+		h->checked = false;
+		curl_easy_setopt(h->curl, CURLOPT_RESUME_FROM_LARGE,
+				 (curl_off_t)h->got);
+		code = curl_easy_perform(h->curl);
+		if (h->closed || h->changed || !is_break(h, code))
+			break;
+		tries = h->got > before ? 1 : tries + 1;
+		if (tries >= HTTP_TRIES) {
+			if (code == CURLE_OK)
+				code = CURLE_PARTIAL_FILE;
+			break;
+		}
+		if (tries > 1)
+			sleep(tries < WAIT_MAX_S ? tries - 1 : WAIT_MAX_S);
+		if (h->got)
+			atomic_fetch_add(&h->resumed, 1);
+	}
+	h->err = h->closed ? 0 : verdict(h, code);
+	close(h->fd);
+	return NULL;
+}
+
+static void http_free(struct http *h)
+{
+	if (h->curl)
+		curl_easy_cleanup(h->curl);
+	free(h->url);
+	free(h->ca);
+	free(h);
+}
+
+int http_open(const char *url, const char *ca, struct http **out, int *fd)
+{
+	struct http *h = calloc(1, sizeof(*h));
+	int fds[2];
+
+	if (!h || pipe2(fds, O_CLOEXEC)) {
+		free(h);
+		return -ENOMEM;
+	}
+	fcntl(fds[1], F_SETPIPE_SZ, 1 << 20);
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	h->fd = fds[1];
+	h->url = strdup(url);
+	h->ca = ca ? strdup(ca) : NULL;
+	h->curl = h->url ? curl_for(h->url, h->ca) : NULL;
+	if (h->curl) {
+		curl_easy_setopt(h->curl, CURLOPT_WRITEFUNCTION, on_bytes);
+		curl_easy_setopt(h->curl, CURLOPT_WRITEDATA, h);
+		curl_easy_setopt(h->curl, CURLOPT_HEADERFUNCTION, on_header);
+		curl_easy_setopt(h->curl, CURLOPT_HEADERDATA, h);
+	}
+	if (!h->curl || pthread_create(&h->thread, NULL, run, h)) {
+		close(fds[0]);
+		close(fds[1]);
+		http_free(h);
+		return -ENOMEM;
+	}
+	*out = h;
+	*fd = fds[0];
+	return 0;
+}
+
+uint64_t http_size(const struct http *h)
+{
+	return atomic_load(&h->size);
+}
+
+unsigned http_resumed(const struct http *h)
+{
+	return atomic_load(&h->resumed);
+}
+
+int http_close(struct http *h, char *why, size_t cap)
+{
+	int err;
+
+	pthread_join(h->thread, NULL);
+	err = h->err;
+	snprintf(why, cap, "%s", h->why);
+	http_free(h);
+	return err;
+}
+
+/* ---- small files --------------------------------------------------------- */
+
+struct small {
+	char *buf;
+	size_t len, cap;
+};
+
+static size_t on_small(char *p, size_t size, size_t nr, void *arg)
+{
+	struct small *s = arg;
+	size_t len = size * nr;
+
+	if (len > s->cap - 1 - s->len)
+		return 0;
+	memcpy(s->buf + s->len, p, len);
+	s->len += len;
+	s->buf[s->len] = '\0';
+	return len;
+}
+
+int http_get(const char *url, const char *ca, char *buf, size_t cap, char *why,
+	     size_t why_cap)
+{
+	struct small s = {buf, 0, cap};
+	long status = 0;
+	CURLcode code;
+	CURL *curl;
+
+	buf[0] = '\0';
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	curl = curl_for(url, ca);
+	if (!curl)
+		return -ENOMEM;
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_small);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &s);
+	code = curl_easy_perform(curl);
+	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	snprintf(why, why_cap, "%s",
+		 code == CURLE_OK ? "" : curl_easy_strerror(code));
+	curl_easy_cleanup(curl);
+	if (code == CURLE_OK)
+		return 0;
+	return code == CURLE_HTTP_RETURNED_ERROR && status < 500 ? -ENOENT
+								 : -EIO;
+}

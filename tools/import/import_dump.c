@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * import_dump.c - the anonymised dump, packed, with its checksum
+ *
+ * DIR/NAME.sql.zst and DIR/latest.sql.zst are one file with two names, and each
+ * has its .sha256 beside it.  Names appear by rename: a reader finds the old
+ * file or the new one.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+#include <zstd.h>
+
+#include "tools/import/import_internal.h"
+
+#define LEVEL	  3
+#define OUT_BYTES (256u << 10)
+
+struct import_dump {
+	char *dir, *temp;
+	int fd;
+	ZSTD_CCtx *ctx;
+	EVP_MD_CTX *digest;
+	char *out;
+	uint64_t bytes;
+	char sum[65]; /* SHA-256, once it is whole */
+	char error[256];
+};
+
+int import_dump_open(const char *dir, struct import_dump **out)
+{
+	struct import_dump *d = calloc(1, sizeof(*d));
+
+	*out = d;
+	if (!d)
+		return fail(CTL_FAILED, "out of memory");
+	d->fd = -1;
+	d->dir = strdup(dir);
+	d->out = malloc(OUT_BYTES);
+	d->ctx = ZSTD_createCCtx();
+	d->digest = EVP_MD_CTX_new();
+	if (!d->dir || !d->out || !d->ctx || !d->digest ||
+	    !EVP_DigestInit_ex(d->digest, EVP_sha256(), NULL) ||
+	    asprintf(&d->temp, "%s/.dbs-import-%d.tmp", dir, (int)getpid()) < 0)
+		return fail(CTL_FAILED, "out of memory");
+	ZSTD_CCtx_setParameter(d->ctx, ZSTD_c_compressionLevel, LEVEL);
+	ZSTD_CCtx_setParameter(d->ctx, ZSTD_c_checksumFlag, 1);
+	/* one more thread, where the library has them */
+	ZSTD_CCtx_setParameter(d->ctx, ZSTD_c_nbWorkers, 1);
+	d->fd = open(d->temp,
+		     O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+		     0644);
+	if (d->fd < 0)
+		return fail(errno == ENOENT   ? CTL_NOT_FOUND
+			    : errno == EACCES ? CTL_NOT_PERMITTED
+					      : CTL_FAILED,
+			    "'%s': %m", dir);
+	return CTL_OK;
+}
+
+static int pack(struct import_dump *d, const char *bytes, size_t len,
+		ZSTD_EndDirective end)
+{
+	ZSTD_inBuffer in = {bytes, len, 0};
+	size_t left;
+
+	do {
+		ZSTD_outBuffer out = {d->out, OUT_BYTES, 0};
+		size_t done = 0;
+
+		left = ZSTD_compressStream2(d->ctx, &out, &in, end);
+		if (ZSTD_isError(left)) {
+			snprintf(d->error, sizeof(d->error), "'%s': %s",
+				 d->temp, ZSTD_getErrorName(left));
+			return -EIO;
+		}
+		EVP_DigestUpdate(d->digest, d->out, out.pos);
+		d->bytes += out.pos;
+		while (done < out.pos) {
+			const ssize_t n =
+				write(d->fd, d->out + done, out.pos - done);
+
+			if (n < 0 && errno == EINTR)
+				continue;
+			if (n < 0) {
+				const int err = -errno;
+
+				snprintf(d->error, sizeof(d->error), "'%s': %s",
+					 d->temp, strerror(-err));
+				return err;
+			}
+			done += (size_t)n;
+		}
+	} while (end == ZSTD_e_end ? left > 0 : in.pos < in.size);
+	return 0;
+}
+
+int import_dump_write(struct import_dump *d, const char *bytes, size_t len)
+{
+	return pack(d, bytes, len, ZSTD_e_continue);
+}
+
+const char *import_dump_error(const struct import_dump *d)
+{
+	return d->error;
+}
+
+/* @dir/@name.sql.zst.sha256, by rename */
+static int write_sum(const struct import_dump *d, const char *name,
+		     const char *sum)
+{
+	char *temp = NULL, *path = NULL;
+	int code = CTL_OK;
+	FILE *f = NULL;
+
+	if (asprintf(&temp, "%s.sum", d->temp) < 0 ||
+	    asprintf(&path, "%s/%s.sql.zst.sha256", d->dir, name) < 0)
+		code = fail(CTL_FAILED, "out of memory");
+	if (code == CTL_OK) {
+		f = fopen(temp, "we");
+		if (f)
+			fprintf(f, "%s  %s.sql.zst\n", sum, name);
+		if (!f || fflush(f) || fsync(fileno(f)) || fclose(f) ||
+		    rename(temp, path))
+			code = fail(CTL_FAILED, "'%s': %m", path);
+	}
+	free(temp);
+	free(path);
+	return code;
+}
+
+static int give_name(const struct import_dump *d, const char *from,
+		     const char *name, const char *sum)
+{
+	char *path = NULL;
+	int code;
+
+	if (asprintf(&path, "%s/%s.sql.zst", d->dir, name) < 0)
+		return fail(CTL_FAILED, "out of memory");
+	/* who finds the file finds its checksum */
+	code = write_sum(d, name, sum);
+	if (code == CTL_OK && rename(from, path))
+		code = fail(CTL_FAILED, "'%s': %m", path);
+	free(path);
+	return code;
+}
+
+static int publish(struct import_dump *d, const char *name, const char *sum)
+{
+	char *latest = NULL;
+	int code, fd;
+
+	if (asprintf(&latest, "%s.latest", d->temp) < 0)
+		return fail(CTL_FAILED, "out of memory");
+	unlink(latest);
+	if (link(d->temp, latest))
+		code = fail(CTL_FAILED, "'%s': %m", latest);
+	else
+		code = give_name(d, d->temp, name, sum);
+	if (code == CTL_OK)
+		code = give_name(d, latest, "latest", sum);
+	unlink(latest);
+	free(latest);
+	fd = open(d->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0) {
+		fsync(fd);
+		close(fd);
+	}
+	return code;
+}
+
+int import_dump_finish(struct import_dump *d)
+{
+	unsigned char sha256[32];
+	const int err = pack(d, "", 0, ZSTD_e_end);
+
+	if (err)
+		return fail(err == -ENOSPC || err == -EDQUOT ? CTL_NO_SPACE
+							     : CTL_FAILED,
+			    "%s", d->error);
+	EVP_DigestFinal_ex(d->digest, sha256, NULL);
+	for (unsigned i = 0; i < 32; i++)
+		snprintf(d->sum + 2 * i, 3, "%02x", sha256[i]);
+	if (fsync(d->fd))
+		return fail(CTL_FAILED, "'%s': %m", d->temp);
+	return CTL_OK;
+}
+
+int import_dump_publish(struct import_dump *d, const char *name, json_t *report)
+{
+	const int code = publish(d, name, d->sum);
+
+	json_object_set_new(
+		report, "dump",
+		json_pack("{s:o, s:I, s:s}", "file",
+			  json_sprintf("%s/%s.sql.zst", d->dir, name), "bytes",
+			  (json_int_t)d->bytes, "sha256", d->sum));
+	return code;
+}
+
+void import_dump_close(struct import_dump *d)
+{
+	if (!d)
+		return;
+	if (d->fd >= 0) {
+		close(d->fd);
+		unlink(d->temp);
+	}
+	ZSTD_freeCCtx(d->ctx);
+	EVP_MD_CTX_free(d->digest);
+	free(d->out);
+	free(d->temp);
+	free(d->dir);
+	free(d);
+}
