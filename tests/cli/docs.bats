@@ -22,27 +22,24 @@ lines()
 	done
 }
 
-# the command's options, long and short, "--all" and "-a"
-options_of()
-{
-	"$DBS" __table | awk -F '\t' -v of="$1" '
-		$1 == "option" && ($2 == of || $2 == "*") {
-			print $3
-			if ($4 != "-")
-				print "-" $4
-		}'
-}
-
 @test "every command in the docs is one, and has the options that are given" {
-	local file line words name known option nr=0
+	local file line words name option letter nr=0
+	declare -A command options
 
-	known=$("$DBS" __table | awk -F '\t' '$1 == "command" { print $2 }')
+	while IFS=$'\t' read -r kind name option letter _; do
+		if [ "$kind" = command ]; then
+			command[$name]=1
+		else
+			options["$name $option"]=1
+			options["$name -$letter"]=1
+		fi
+	done < <("$DBS" __table)
 	while IFS=$'\t' read -r file line; do
 		read -ra words <<<"$line"
-		name="${words[1]}"
-		grep -qxF -- "$name" <<<"$known" || name+=" ${words[2]:-}"
+		name=${words[1]}
+		[ -n "${command[$name]:-}" ] || name+=" ${words[2]:-}"
 		# else it is prose, "dbs has"
-		if ! grep -qxF -- "$name" <<<"$known"; then
+		if [ -z "${command[$name]:-}" ]; then
 			[[ $line != *" -"* ]]
 			continue
 		fi
@@ -50,7 +47,8 @@ options_of()
 		for option in "${words[@]:2}"; do
 			[[ $option == -?* && $option != -- ]] || continue
 			option=${option%%=*}
-			options_of "$name" | grep -qxF -- "$option" || {
+			[ -n "${options["$name $option"]:-}" ] ||
+				[ -n "${options["* $option"]:-}" ] || {
 				echo "$file: '$line': no option '$option'"
 				false
 			}

@@ -414,6 +414,8 @@ mysql_instance()
 	says y "SELECT COUNT(*) FROM mysql.user WHERE account_locked = 'N'
 		AND user <> 'dbs'" 0
 	password=$(cat "$(ps_of y password_file)")
+	"$DBS" sql y --json -e 'SELECT 1, NULL' -e 'SELECT "a"' |
+		jq -e '[.results[].rows] == [[[1, null]], [["a"]]]'
 	query y 'CREATE DATABASE gone'
 	kill -KILL "$(server_pid y)"
 	says y "SHOW DATABASES LIKE 'gone'" gone

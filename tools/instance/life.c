@@ -219,8 +219,11 @@ static int start_port(struct instance *inst)
 
 static int start_prepare(struct instance *inst, struct start *start)
 {
+	char socket[PATH_MAX];
 	int code = instance_make_dirs(inst, start->dir.uid, start->dir.gid);
 
+	/* of a server that was killed */
+	unlink(instance_socket(inst, socket));
 	if (code == CTL_OK)
 		code = start_port(inst);
 	if (code == CTL_OK)

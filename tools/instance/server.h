@@ -88,6 +88,8 @@ pid_t server_scan(const char *pid_file, uid_t uid);
 
 /* Who asks, and where. */
 struct server_access {
+	/* one that another server has left is best removed before the start:
+	 * what is not there is asked for cheaply */
 	const char *socket;
 	const char *user;
 	const char *password; /* NULL: none */
