@@ -513,7 +513,7 @@ wrong_charset()
 		'CREATE TABLE a (i INT PRIMARY KEY, t VARCHAR(90));' \
 		"INSERT INTO a VALUES (1,'fine'),(2,'M\xfcller');" |
 		sed 's/\\xfc/\xfc/' >"$HOST_TMP/charset.sql"
-	fails 2 "at byte [0-9]+.* not UTF-8" import --from "$HOST_TMP/charset.sql"
+	fails 2 "not UTF-8.* at byte [0-9]+" import --from "$HOST_TMP/charset.sql"
 	iconv -f utf-8 -t utf-16 <<<'CREATE TABLE a (i INT);' \
 		>"$HOST_TMP/utf16.sql"
 	fails 2 'is UTF-16.*--result-file' import --from "$HOST_TMP/utf16.sql"
