@@ -450,12 +450,15 @@ server_killed()
 
 daemon_killed()
 {
-	local shell got=0
+	local shell pid got=0
 
 	sakila --snapshot killed 2>"$HOST_TMP/err" &
 	shell=$!
 	made sakila/film.ibd
-	kill -KILL "$("$DBS" pool info --json | jq .pid)"
+	pid=$("$DBS" pool list --json | jq -r --arg dir "$MNT" \
+		'.items[] | select(.mountpoint == $dir) | .pid')
+	[ "$pid" -gt 1 ]
+	kill -KILL "$pid"
 	wait "$shell" || got=$?
 	cat "$HOST_TMP/err"
 	[ "$got" -ne 0 ]
@@ -551,7 +554,12 @@ full_pool()
 	mkdir "$HOST_TMP/small"
 	host_mount "$HOST_TMP/small.dbs" "$HOST_TMP/small"
 	"$DBS" create old --pool "$HOST_TMP/small.dbs"
-	head -c 190M /dev/urandom >"$HOST_TMP/small/old/file"
+	# a little more room than an import must have left
+	while [ "$(df --output=avail -B1M "$HOST_TMP/small" | tail -n 1)" -gt 42 ]
+	do
+		head -c 2M /dev/urandom >>"$HOST_TMP/small/old/file"
+		"$DBS" sync --pool "$HOST_TMP/small.dbs" >/dev/null
+	done
 	fails 6 'full' "$DBS" import prod --pool "$HOST_TMP/small.dbs" \
 		--from "$DUMPS/sakila.sql.zst"
 	[ -z "$("$DBS" list -q --pool "$HOST_TMP/small.dbs" | grep -v old)" ]

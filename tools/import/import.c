@@ -469,7 +469,10 @@ static int on_wait(void *arg)
 static int begin_server(struct import *im)
 {
 	const uint64_t start = now_ns();
-	int code = private_init(&im->server, im->datadir);
+	int code;
+
+	im->server.packed = source_size(im->source);
+	code = private_init(&im->server, im->datadir);
 
 	if (code == CTL_OK && im->proof && proof_learn(im->proof, im->datadir))
 		code = fail(CTL_FAILED, "'%s' cannot be read", im->datadir);
