@@ -103,8 +103,8 @@ int fs_new_fill(struct view *view, uint64_t dir, uint32_t uid, uint32_t gid,
  * the file may have any.
  */
 int fs_clear_privs(struct worker *w, struct node *node, bool setid);
-/** Its setuid or setgid was cleared: make the kernel ask for the mode. */
-void fs_forget_mode(struct worker *w, const struct node *node);
+/** Before the answer to who changed its attributes: make the kernel ask. */
+void fs_forget_attr(struct worker *w, const struct node *node);
 /** The file may have them from now on. */
 void fs_note_privs(struct node *node);
 /** It is known to have none. */

@@ -344,16 +344,20 @@ static bool is_paused_locked(struct inode_table *table, uint32_t id)
 int view_open(struct inode_table *table, struct dataset *ds, struct view **out)
 {
 	uint32_t id = dataset_id(ds);
+	struct dataset_info info;
 	struct view *view;
 	uint64_t generation;
 	int rc = 0;
+
+	dataset_info(ds, &info);
 
 	pthread_mutex_lock(&table->views_lock);
 	while (is_paused_locked(table, id))
 		pthread_cond_wait(&table->resumed, &table->views_lock);
 	generation = dataset_generation(ds);
 	for (view = table->views; view; view = view->next)
-		if (view->id == id && view->generation == generation)
+		if (view->id == id && view->generation == generation &&
+		    !view->left)
 			break;
 	if (view) {
 		atomic_fetch_add(&view->refs, 1);
@@ -363,7 +367,8 @@ int view_open(struct inode_table *table, struct dataset *ds, struct view **out)
 			view->ds = ds;
 			view->id = id;
 			view->generation = generation;
-			view->snapshot = dataset_is_snapshot(ds);
+			view->snapshot = info.snapshot;
+			view->parent = info.parent;
 			atomic_init(&view->refs, 1);
 			view->next = table->views;
 			table->views = view;
@@ -491,10 +496,13 @@ void view_resume(struct inode_table *table, uint32_t id, bool stale)
 	struct view *view;
 
 	pthread_mutex_lock(&table->views_lock);
-	for (view = table->views; view; view = view->next)
+	for (view = table->views; view; view = view->next) {
 		if (view->id == id && atomic_load(&view->state) == VIEW_PAUSED)
 			atomic_store(&view->state,
 				     stale ? VIEW_STALE : VIEW_OPEN);
+		if (stale && view->parent == id)
+			view->left = true;
+	}
 	for (size_t i = 0; i < table->nr_paused; i++)
 		if (table->paused[i] == id) {
 			table->paused[i] = table->paused[--table->nr_paused];

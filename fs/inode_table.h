@@ -9,8 +9,8 @@
  * dataset.  A node id is the node's address (1: the top) and says nothing to
  * anybody: st_ino is made from the dataset's id and the inode number.
  *
- * A view is one generation of one dataset or snapshot.  All nodes of a tree
- * share it.  A restore leaves the old view to the nodes that have it, stale
+ * A view is one generation of one dataset or snapshot (or one of several: V5).
+ * All nodes of a tree share it.  A restore leaves the old view to the nodes that have it, stale
  * for good, and lookups from then on find a new one: so a node from before a
  * restore can never reach the files from after it.
  *
@@ -22,6 +22,11 @@
  *  V3  a view that was marked stale stays so; view_enter() gives -ESTALE.
  *  V4  a node whose inode was to lose a name holds it (file_hold): the kernel
  *      may come back to it until it forgets the node.
+ *  V5  a restore leaves the views of the dataset's snapshots to the nodes that
+ *      have them, good as before, and lookups from then on find new ones: the
+ *      kernel has one path for a directory, and where a file in it is open
+ *      below the dataset's old root, it may find no time to move that path
+ *      below the new one, and says ESTALE.
  */
 #ifndef DBS_FS_INODE_TABLE_H
 #define DBS_FS_INODE_TABLE_H
@@ -56,10 +61,12 @@ struct view {
 	uint32_t id;
 	uint64_t generation;
 	bool snapshot;
+	uint32_t parent; /* a snapshot's dataset, else 0 */
 	/* atomic */
 	_Atomic unsigned state;
 	_Atomic uint64_t refs; /* falls to 0 under table->views_lock only */
 	/* under table->views_lock */
+	bool left; /* V5 */
 	struct view *next;
 };
 

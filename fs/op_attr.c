@@ -40,8 +40,14 @@ void fs_note_privs(struct node *node)
 /*
  * The kernel does not look at the mode again after a write, whoever was told
  * to clear its setuid bits: exec would believe them for as long as FS_VALID_S.
+ * After setxattr and rename it asks again, but an answer made before and read
+ * after that (another process's stat, or a listing) it takes for new.  What it
+ * is told here it counts, and knows then that such an answer is old.
+ *
+ * It looks for the inode, and waits for one that is going: only for requests
+ * whose caller holds it.
  */
-void fs_forget_mode(struct worker *w, const struct node *node)
+void fs_forget_attr(struct worker *w, const struct node *node)
 {
 	fuse_lowlevel_notify_inval_inode(session_fuse(fs_of(w)->session),
 					 node_id(node), -1, 0);
@@ -66,7 +72,7 @@ int fs_clear_privs(struct worker *w, struct node *node, bool setid)
 		rc = file_setattr(ds, node->ino, FILE_KILL_PRIV, &a, &a);
 		if (rc)
 			return rc;
-		fs_forget_mode(w, node);
+		fs_forget_attr(w, node);
 	}
 	atomic_compare_exchange_strong(&node->privs, &before,
 				       before | PRIVS_NONE);

@@ -273,6 +273,21 @@ static int hold_named(struct worker *w, const struct node *dir,
 	return node_hold(fs_of(w)->table, dir->view, a.ino);
 }
 
+/* What has @name got a new ctime by a rename. */
+static void forget_named(struct worker *w, const struct node *dir,
+			 const char *name)
+{
+	struct fs *fs = fs_of(w);
+	struct file_attr a;
+	uint64_t id;
+
+	if (file_lookup(dir->view->ds, dir->ino, name, strlen(name), &a))
+		return;
+	id = node_find_id(fs->table, dir->view->id, a.ino);
+	if (id)
+		fs_forget_attr(w, fs_node(w, id));
+}
+
 typedef int remove_fn(struct dataset *ds, uint64_t dir, const char *name,
 		      size_t len, uint64_t *ino);
 
@@ -339,6 +354,10 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 			rc = file_rename(from->view->ds, from->ino, name,
 					 strlen(name), to->ino, new_name,
 					 strlen(new_name), flags, NULL);
+		if (rc == 0)
+			forget_named(w, to, new_name);
+		if (rc == 0 && flags & RENAME_EXCHANGE)
+			forget_named(w, from, name);
 		fs_leave(w);
 	}
 	fuse_reply_err(req, -rc);

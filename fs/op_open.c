@@ -49,7 +49,7 @@ static int open_locked(struct worker *w, struct node *node, uint32_t flags,
 	if (rc)
 		file_close(node->view->ds, node->ino, for_writing(flags));
 	else if (kill_setid && !fs_has_no_privs(node))
-		fs_forget_mode(w, node);
+		fs_forget_attr(w, node);
 	return rc;
 }
 

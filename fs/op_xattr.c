@@ -69,6 +69,8 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 			fs_note_privs(node);
 		fs_leave(w);
 	}
+	if (rc == 0)
+		fs_forget_attr(w, node); /* ctime */
 	fuse_reply_err(req, -rc);
 }
 
@@ -165,6 +167,8 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 				     (uint32_t)fuse_req_ctx(req)->pid);
 		fs_leave(w);
 	}
+	if (rc == 0)
+		fs_forget_attr(w, node); /* ctime */
 	fuse_reply_err(req, -rc);
 }
 

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
+#include <sys/xattr.h>
 #include <time.h>
 
 static struct stat stat_of(const char *name)
@@ -195,6 +196,83 @@ static void dir__times_are_new_while_another_lists_its_parent(void **state)
 	atomic_store(&listing_ends, true);
 	pthread_join(thread, NULL);
 	CHECK_UINT(nr_old, 0);
+}
+
+/* Asks the daemon itself for the attributes of a file that has any name. */
+static void *stat_again_and_again(void *fd)
+{
+	struct statx stx;
+
+	while (!atomic_load(&listing_ends))
+		MUST(statx(*(int *)fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC,
+			   STATX_BASIC_STATS, &stx) == 0);
+	return NULL;
+}
+
+/* @fn changes of the files f0, f1 ... nothing but their ctime. */
+static void ctime_is_new(int nr_files, void *(*meanwhile)(void *),
+			 void (*fn)(const char *name, int round))
+{
+	enum { NR_ROUNDS = 2000 };
+	unsigned nr_old = 0;
+	int fd;
+	pthread_t thread;
+	char name[32];
+
+	for (int i = 0; i < nr_files; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		fs_put(name, "");
+	}
+	fd = open(name, O_PATH);
+	MUST(fd >= 0);
+	atomic_store(&listing_ends, false);
+	MUST(pthread_create(&thread, NULL, meanwhile, &fd) == 0);
+	for (int i = 0; i < NR_ROUNDS; i++) {
+		struct stat before, after;
+
+		snprintf(name, sizeof(name), "f%d", i % nr_files);
+		MUST(stat(name, &before) == 0);
+		fn(name, i);
+		MUST(stat(name, &after) == 0);
+		nr_old += after.st_ctim.tv_sec == before.st_ctim.tv_sec &&
+			  after.st_ctim.tv_nsec == before.st_ctim.tv_nsec;
+	}
+	atomic_store(&listing_ends, true);
+	pthread_join(thread, NULL);
+	CHECK_SYS(close(fd));
+	CHECK_UINT(nr_old, 0);
+}
+
+static void change_xattr(const char *name, int round)
+{
+	MUST(setxattr(name, "user.round", &round, sizeof(round), 0) == 0);
+	if (round % 3 == 0)
+		MUST(removexattr(name, "user.round") == 0);
+}
+
+static void xattr__ctime_is_new_while_another_lists(void **state)
+{
+	(void)state;
+	ctime_is_new(40, list_again_and_again, change_xattr);
+}
+
+static void xattr__ctime_is_new_while_another_asks(void **state)
+{
+	(void)state;
+	ctime_is_new(1, stat_again_and_again, change_xattr);
+}
+
+static void change_name(const char *name, int round)
+{
+	(void)round;
+	MUST(rename(name, "away") == 0);
+	MUST(rename("away", name) == 0);
+}
+
+static void rename__ctime_is_new_while_another_asks(void **state)
+{
+	(void)state;
+	ctime_is_new(1, stat_again_and_again, change_name);
 }
 
 static void link__shares_the_inode(void **state)
@@ -446,6 +524,9 @@ int main(void)
 		FS_TEST(dir__many_entries_are_each_listed_once),
 		FS_TEST(dir__positions_stay_good),
 		FS_TEST(dir__times_are_new_while_another_lists_its_parent),
+		FS_TEST(xattr__ctime_is_new_while_another_lists),
+		FS_TEST(xattr__ctime_is_new_while_another_asks),
+		FS_TEST(rename__ctime_is_new_while_another_asks),
 		FS_TEST(link__shares_the_inode),
 		FS_TEST(symlink__keeps_its_target),
 		FS_TEST(node__fifos_sockets_and_devices_exist),

@@ -4,6 +4,7 @@
 
 #include <limits.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
@@ -412,6 +413,54 @@ static void restore__under_load_never_mixes(void **state)
 	command("rm", "'names':['rl'],'recursive':true,'force':true");
 }
 
+/* A file between two directories, which no other such rename may pass by. */
+static void move_to_and_fro(void)
+{
+	/* a check that fails leaves the test without a kill() */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || mkdir("from", 0755) ||
+	    mkdir("to", 0755))
+		_exit(1);
+	fs_put("from/f", "");
+	for (;;)
+		if (rename("from/f", "to/f") || rename("to/f", "from/f"))
+			_exit(1);
+}
+
+/*
+ * The kernel knows the snapshot's directories by the path that they had before
+ * the restore, as a file in them is open.
+ */
+static void restore__snapshots_stay_open_while_others_rename(void **state)
+{
+	int held, fd;
+	pid_t pid;
+
+	(void)state;
+	command("create", "'name':'ro'");
+	CHECK_SYS(mkdir(in_mount("ro/d"), 0755));
+	fs_put(in_mount("ro/d/a"), "first");
+	command("snapshot", "'name':'ro@s'");
+	held = open(in_mount("ro/.dbs/snapshot/s/d/a"), O_RDONLY);
+	CHECK(held >= 0);
+	pid = fork();
+	if (pid == 0)
+		move_to_and_fro();
+	for (int r = 0; r < 40; r++) {
+		char buf[8] = "";
+
+		command("restore", "'source':'ro@s','discard':true");
+		fd = open(in_mount("ro/.dbs/snapshot/s/d/a"), O_RDONLY);
+		CHECK_SYS(fd);
+		CHECK_INT(read(fd, buf, sizeof(buf)), 5);
+		CHECK_SYS(close(held));
+		held = fd;
+	}
+	CHECK_SYS(kill(pid, SIGKILL));
+	CHECK_INT(waitpid(pid, NULL, 0), pid);
+	CHECK_SYS(close(held));
+	command("rm", "'names':['ro'],'recursive':true,'force':true");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -432,6 +481,7 @@ int main(void)
 		FS_TEST(restore__open_for_writing_refuses_unless_forced),
 		FS_TEST(restore__inode_numbers_may_come_back),
 		FS_TEST(restore__under_load_never_mixes),
+		FS_TEST(restore__snapshots_stay_open_while_others_rename),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
