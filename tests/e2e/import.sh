@@ -715,7 +715,7 @@ s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 	# it ends in the middle
 	printf '#!/bin/sh\nmariadb-dump "$@" | head -c 900000\nexit 3\n' \
 		>"$HOST_TMP/dump"
-	fails 2 'the dump command' import --from "$url" \
+	fails 2 "dump of '$url'" import --from "$url" \
 		--password-file "$HOST_TMP/pw"
 	unset DBS_DUMP_COMMAND
 }
@@ -844,6 +844,8 @@ if part sources; then
 	claim "a URL goes on after a break" over_http
 	claim "a directory of mydumper is read" from_mydumper
 	claim "a server is dumped" from_server
+fi
+if part publish; then
 	claim "stdin is read, and what is published has no original" \
 		from_stdin_and_published
 	claim "a failure publishes nothing" untouched not_published
