@@ -450,12 +450,15 @@ server_killed()
 
 daemon_killed()
 {
-	local shell got=0
+	local shell pid got=0
 
 	sakila --snapshot killed 2>"$HOST_TMP/err" &
 	shell=$!
 	made sakila/film.ibd
-	kill -KILL "$("$DBS" pool info --json | jq .pid)"
+	pid=$("$DBS" pool list --json | jq -r --arg dir "$MNT" \
+		'.items[] | select(.mountpoint == $dir) | .pid')
+	[ "$pid" -gt 1 ]
+	kill -KILL "$pid"
 	wait "$shell" || got=$?
 	cat "$HOST_TMP/err"
 	[ "$got" -ne 0 ]
@@ -513,7 +516,7 @@ wrong_charset()
 		'CREATE TABLE a (i INT PRIMARY KEY, t VARCHAR(90));' \
 		"INSERT INTO a VALUES (1,'fine'),(2,'M\xfcller');" |
 		sed 's/\\xfc/\xfc/' >"$HOST_TMP/charset.sql"
-	fails 2 "at byte [0-9]+.* not UTF-8" import --from "$HOST_TMP/charset.sql"
+	fails 2 "not UTF-8.* at byte [0-9]+" import --from "$HOST_TMP/charset.sql"
 	iconv -f utf-8 -t utf-16 <<<'CREATE TABLE a (i INT);' \
 		>"$HOST_TMP/utf16.sql"
 	fails 2 'is UTF-16.*--result-file' import --from "$HOST_TMP/utf16.sql"
@@ -551,7 +554,12 @@ full_pool()
 	mkdir "$HOST_TMP/small"
 	host_mount "$HOST_TMP/small.dbs" "$HOST_TMP/small"
 	"$DBS" create old --pool "$HOST_TMP/small.dbs"
-	head -c 190M /dev/urandom >"$HOST_TMP/small/old/file"
+	# a little more room than an import must have left
+	while [ "$(df --output=avail -B1M "$HOST_TMP/small" | tail -n 1)" -gt 42 ]
+	do
+		head -c 2M /dev/urandom >>"$HOST_TMP/small/old/file"
+		"$DBS" sync --pool "$HOST_TMP/small.dbs" >/dev/null
+	done
 	fails 6 'full' "$DBS" import prod --pool "$HOST_TMP/small.dbs" \
 		--from "$DUMPS/sakila.sql.zst"
 	[ -z "$("$DBS" list -q --pool "$HOST_TMP/small.dbs" | grep -v old)" ]
@@ -707,7 +715,7 @@ s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 	# it ends in the middle
 	printf '#!/bin/sh\nmariadb-dump "$@" | head -c 900000\nexit 3\n' \
 		>"$HOST_TMP/dump"
-	fails 2 'the dump command' import --from "$url" \
+	fails 2 "dump of '$url'" import --from "$url" \
 		--password-file "$HOST_TMP/pw"
 	unset DBS_DUMP_COMMAND
 }
@@ -836,6 +844,8 @@ if part sources; then
 	claim "a URL goes on after a break" over_http
 	claim "a directory of mydumper is read" from_mydumper
 	claim "a server is dumped" from_server
+fi
+if part publish; then
 	claim "stdin is read, and what is published has no original" \
 		from_stdin_and_published
 	claim "a failure publishes nothing" untouched not_published

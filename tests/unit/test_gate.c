@@ -233,6 +233,25 @@ static void gate__a_table_without_rows_is_not_looked_at(void **state)
 	rules_free(rules);
 }
 
+static void gate__a_table_that_goes_again_is_forgotten(void **state)
+{
+	const struct mask_column email = {.name = "email", .type = "text"};
+	struct found found = {""};
+	struct gate *gate = gate_new();
+	struct rules *rules = rules_of("strict: true\n");
+	struct rules_plan *plan;
+	struct gate_table *table = open_table(gate, rules, &email, 1, &plan);
+
+	(void)state;
+	CHECK_UINT(gate_report(gate, put, &found), 1);
+	gate_forget(gate, table);
+	gate_forget(gate, NULL);
+	CHECK_UINT(gate_report(gate, put, &found), 0);
+	gate_free(gate);
+	rules_plan_free(plan);
+	rules_free(rules);
+}
+
 static void gate__a_column_that_is_new_is_found_whatever_it_is(void **state)
 {
 	static const struct mask_column columns[] = {
@@ -327,6 +346,7 @@ int main(void)
 		cmocka_unit_test(
 			gate__a_column_that_is_new_is_found_whatever_it_is),
 		cmocka_unit_test(gate__looks_at_some_rows_all_over_the_table),
+		cmocka_unit_test(gate__a_table_that_goes_again_is_forgotten),
 		cmocka_unit_test(gate__its_rules_can_be_pasted),
 	};
 

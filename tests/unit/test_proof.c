@@ -102,6 +102,58 @@ static void proof__finds_a_value_across_reads(void **state)
 	free(junk);
 }
 
+/* Threads take pieces of 32 MiB. */
+static void proof__finds_a_value_across_pieces(void **state)
+{
+	static const off_t places[] = {32 * MIB - 7, 32 * MIB, 64 * MIB - 1};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		struct proof_hit hit;
+		struct dir d;
+
+		dir_begin(&d);
+		proof_column(d.proof, "s.c.n", false, false, false);
+		CHECK_OK(value(d.proof, 0, "An Avenue of some length", "y"));
+		put(&d, 20 * MIB, "something else", 70 * MIB);
+		put(&d, places[i], "An Avenue of some length", 70 * MIB);
+		CHECK_INT(proof_scan(d.proof, d.path, &hit, NULL, NULL), 1);
+		CHECK_UINT(hit.offset, places[i]);
+		dir_end(&d);
+	}
+}
+
+/* Beginnings of all kinds, so that the map of four bytes is a large one. */
+static void proof__finds_each_of_many_values(void **state)
+{
+	struct proof_hit hit;
+	char text[32];
+	struct dir d;
+
+	(void)state;
+	dir_begin(&d);
+	proof_column(d.proof, "s.c.n", false, false, false);
+	for (uint64_t i = 1; i < 200000; i++) {
+		snprintf(
+			text, sizeof(text), "%016llx",
+			(unsigned long long)(i * UINT64_C(0x9e3779b97f4a7c15)));
+		MUST(!value(d.proof, 0, text, "y"));
+	}
+	for (uint64_t i = 1; i < 200000; i += 19997) {
+		snprintf(
+			text, sizeof(text), "%016llx",
+			(unsigned long long)(i * UINT64_C(0x9e3779b97f4a7c15)));
+		unlink(d.file);
+		put(&d, (off_t)(4096 + i), text, 3 * MIB);
+		CHECK_INT(proof_scan(d.proof, d.path, &hit, NULL, NULL), 1);
+		CHECK_UINT(hit.offset, 4096 + i);
+	}
+	unlink(d.file);
+	put(&d, 4096, "0123456789abcdeg", 3 * MIB);
+	CHECK_INT(proof_scan(d.proof, d.path, &hit, NULL, NULL), 0);
+	dir_end(&d);
+}
+
 static void proof__a_hole_after_a_value_hides_nothing(void **state)
 {
 	struct proof_hit hit;
@@ -279,6 +331,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(proof__finds_a_value_wherever_it_stands),
 		cmocka_unit_test(proof__finds_a_value_across_reads),
+		cmocka_unit_test(proof__finds_a_value_across_pieces),
+		cmocka_unit_test(proof__finds_each_of_many_values),
 		cmocka_unit_test(proof__a_hole_after_a_value_hides_nothing),
 		cmocka_unit_test(proof__what_is_short_is_left_out_and_counted),
 		cmocka_unit_test(

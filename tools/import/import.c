@@ -202,12 +202,21 @@ static int publish_begin(struct import *im)
 		err = import_quote(&b, NULL, im->part->db);
 	if (!err)
 		err = sql_buf_text(&b, im->part->ends_at_line
-					       ? ";\nDELIMITER ;\n"
+					       ? ";\nDELIMITER ;;\n"
 					       : ";\n");
 	if (!err)
 		err = import_dump_write(im->dump, b.p, b.len);
 	sql_buf_release(&b);
 	return err;
+}
+
+static int publish_end(struct import *im)
+{
+	static const char usual[] = "DELIMITER ;\n";
+
+	return im->dump && im->part->ends_at_line
+		       ? import_dump_write(im->dump, usual, strlen(usual))
+		       : 0;
 }
 
 /* As a session of the part's database begins. */
@@ -248,6 +257,8 @@ static int load_part(struct import *im)
 		err = sql_rewriter_new(im->reader, &import_ops, im, 0, &rw);
 	if (!err)
 		err = sql_rewriter_run(rw);
+	if (!err)
+		err = publish_end(im);
 	if (im->reader && sql_reader_error(im->reader))
 		code = fail_reader(im);
 	else if (err)
@@ -458,7 +469,10 @@ static int on_wait(void *arg)
 static int begin_server(struct import *im)
 {
 	const uint64_t start = now_ns();
-	int code = private_init(&im->server, im->datadir);
+	int code;
+
+	im->server.packed = source_size(im->source);
+	code = private_init(&im->server, im->datadir);
 
 	if (code == CTL_OK && im->proof && proof_learn(im->proof, im->datadir))
 		code = fail(CTL_FAILED, "'%s' cannot be read", im->datadir);

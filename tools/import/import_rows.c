@@ -545,11 +545,27 @@ static bool memmem_case(const char *text, size_t len, const char *word)
 	return false;
 }
 
+/*
+ * Where each line may end a statement, as in mydumper's triggers, a client
+ * would take a body's first one for the end: see publish_begin() in import.c.
+ */
+static int publish_statement(struct import *im, const struct sql_statement *st)
+{
+	int err;
+
+	if (!im->dump || !im->part->ends_at_line)
+		return 0;
+	err = import_dump_write(im->dump, st->sql, st->len);
+	return err ? err : import_dump_write(im->dump, "\n;;\n", 4);
+}
+
 static int on_statement(void *arg, const struct sql_statement *st)
 {
 	struct import *im = arg;
 	int err = import_tick(im);
 
+	if (!err)
+		err = publish_statement(im, st);
 	if (err)
 		return err;
 	switch (st->verb) {
@@ -595,7 +611,9 @@ static int on_write(void *arg, const char *bytes, size_t len)
 {
 	struct import *im = arg;
 
-	return im->dump ? import_dump_write(im->dump, bytes, len) : 0;
+	return im->dump && !im->part->ends_at_line
+		       ? import_dump_write(im->dump, bytes, len)
+		       : 0;
 }
 
 const struct sql_rewriter_ops import_ops = {

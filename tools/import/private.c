@@ -22,6 +22,9 @@
 #define START_MS UINT64_C(300000)
 #define STOP_MS	 UINT64_C(3600000)
 
+#define POOL_MIN   (UINT64_C(256) << 20)
+#define POOL_TIMES 8 /* a packed dump's size */
+
 /* ---- folder and lock ------------------------------------------------------ */
 
 static int make_dir(const char *path, mode_t mode)
@@ -162,20 +165,28 @@ void private_close(struct private_server *p, bool ok)
 
 /* ---- start and stop ---------------------------------------------------------- */
 
-static uint64_t buffer_pool(void)
+static uint64_t available_memory(void)
 {
 	FILE *f = fopen("/proc/meminfo", "re");
 	unsigned long long kib = 0;
 	char line[128];
-	uint64_t bytes;
 
 	while (f && fgets(line, sizeof(line), f))
 		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
 			break;
 	if (f)
 		fclose(f);
-	bytes = (uint64_t)kib * 1024 / 4;
-	return MAX_OF(MIN_OF(bytes, UINT64_C(8) << 30), UINT64_C(128) << 20);
+	return (uint64_t)kib * 1024;
+}
+
+/* Not more than what is loaded can fill: a large one takes a second to make. */
+static uint64_t buffer_pool(uint64_t packed)
+{
+	uint64_t bytes = MIN_OF(available_memory() / 4, UINT64_C(8) << 30);
+
+	if (packed)
+		bytes = MIN_OF(bytes, MAX_OF(POOL_TIMES * packed, POOL_MIN));
+	return MAX_OF(bytes, UINT64_C(128) << 20);
 }
 
 static void add(json_t *options, const char *fmt, ...)
@@ -204,6 +215,8 @@ static json_t *options_of(const struct private_server *p)
 		"innodb-flush-log-at-trx-commit=0",
 		/* the snapshot is durable, and nothing before it need be */
 		"innodb-flush-method=O_DIRECT_NO_FSYNC",
+		/* pages are written while rows come, not all at the end */
+		"innodb-max-dirty-pages-pct=10",
 		"innodb-io-capacity=4000",
 		"innodb-io-capacity-max=20000",
 		"innodb-log-buffer-size=64M",
@@ -227,7 +240,8 @@ static json_t *options_of(const struct private_server *p)
 		add(options, "loose-mysqlx=OFF");
 		add(options, "loose-skip-replica-start");
 	}
-	add(options, "innodb-buffer-pool-size=%" PRIu64, buffer_pool());
+	add(options, "innodb-buffer-pool-size=%" PRIu64,
+	    buffer_pool(p->packed));
 	add(options, "datadir=%s", p->datadir);
 	add(options, "tmpdir=%s", p->tmpdir);
 	add(options, "socket=%s", p->socket);

@@ -24,6 +24,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "tools/instance/server.h"
@@ -36,7 +37,8 @@ struct private_server {
 	char datadir[PATH_MAX], tmpdir[PATH_MAX];
 	uid_t uid;
 	gid_t gid;
-	char user[64]; /* that connects */
+	char user[64];	 /* that connects */
+	uint64_t packed; /* size of the dump; 0: not known */
 	int lock;
 	pid_t pid; /* 0: does not run */
 };

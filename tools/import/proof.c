@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
+#define XXH_INLINE_ALL /* most of what is hashed is short */
 #include <xxhash.h>
 
 #include "store/util.h"
@@ -15,7 +17,29 @@
 #define FIRST_BITS_MIN	 16u /* 8 KiB */
 #define FIRST_BITS_MAX	 21u /* 256 KiB */
 
+#define HUGE_PAGE ((size_t)2 << 20)
+
 /* ---- tables -------------------------------------------------------------- */
+
+/* Zeros.  Large ones are read all over, so that small pages would cost most. */
+static void *table_new(size_t bytes)
+{
+	void *p;
+
+	if (bytes < HUGE_PAGE)
+		return calloc(1, bytes);
+	bytes = (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+	p = aligned_alloc(HUGE_PAGE, bytes);
+	if (!p)
+		return NULL;
+	madvise(p, bytes, MADV_HUGEPAGE);
+	return memset(p, 0, bytes);
+}
+
+static uint64_t *map_new(unsigned bits)
+{
+	return table_new(sizeof(uint64_t) << (bits - 6));
+}
 
 uint64_t proof_hash(const struct proof *proof, const void *p, size_t len)
 {
@@ -42,13 +66,19 @@ struct proof_begin *proof_begin(const struct proof *proof, uint64_t gram)
 	return &proof->begins[at];
 }
 
+/* Is it one of those that stay? */
+static bool is_sampled(const struct proof *proof, uint64_t hash)
+{
+	return !proof->level || !(hash >> (64 - proof->level));
+}
+
 /* Twice the room, and without what the level lets go. */
 static int rebuild(struct proof *proof, size_t cap)
 {
 	struct proof_entry *old = proof->entries;
 	const size_t old_cap = proof->cap;
 
-	proof->entries = calloc(cap, sizeof(*old));
+	proof->entries = table_new(cap * sizeof(*old));
 	if (!proof->entries) {
 		proof->entries = old;
 		return -ENOMEM;
@@ -56,8 +86,7 @@ static int rebuild(struct proof *proof, size_t cap)
 	proof->cap = cap;
 	proof->nr = 0;
 	for (size_t i = 0; i < old_cap; i++) {
-		if (!old[i].hash ||
-		    (proof->level && old[i].hash >> (64 - proof->level)))
+		if (!old[i].hash || !is_sampled(proof, old[i].hash))
 			continue;
 		*proof_find(proof, old[i].hash) = old[i];
 		proof->nr++;
@@ -117,28 +146,44 @@ void proof_row(struct proof *proof)
 }
 
 /*
- * The grams in [text, text + len) that end at @from or later.  One byte of six
- * comes and one goes: nothing is read twice.
+ * The grams of @n bytes of letters that end at @from or later; @readable bytes
+ * can be read from @p on.
  */
+static void keep_run(struct proof *proof, const char *p, size_t n,
+		     size_t readable, size_t from)
+{
+	size_t i = from > GRAM_BYTES - 1 ? from - (GRAM_BYTES - 1) : 0;
+	uint64_t *filter = proof->filter;
+	uint32_t *recent = proof->recent;
+
+	for (; i + GRAM_BYTES <= n; i++) {
+		const uint64_t at = filter_at(i + sizeof(uint64_t) <= readable
+						      ? proof_gram(proof, p + i)
+						      : gram_of(proof, p + i));
+
+		/* mostly one of the last thousands, and seen without a miss */
+		if (recent[at % RECENT] == at)
+			continue;
+		recent[at % RECENT] = (uint32_t)at;
+		/* the others are written when memory has come */
+		__builtin_prefetch(&filter[at >> 6], 1);
+		proof_set(filter, proof->pending[proof->nr_pending % PENDING]);
+		proof->pending[proof->nr_pending++ % PENDING] = (uint32_t)at;
+	}
+}
+
 static void keep_grams(struct proof *proof, const char *text, size_t len,
 		       size_t from)
 {
-	const uint64_t key = proof->key;
-	uint64_t *filter = proof->filter, six = 0;
-	size_t run = 0;
+	size_t start = 0, end;
 
-	for (size_t i = 0; i < len; i++) {
-		const unsigned char c = (unsigned char)text[i];
-		uint64_t at;
-
-		six = (six >> 8 & ~UINT64_C(0xffff)) | (uint64_t)c << 56;
-		run = proof_wordy[c] ? run + 1 : 0;
-		if (run < GRAM_BYTES || i < from)
-			continue;
-		at = filter_at(proof_mix(six, key));
-		/* what is there already need not be written */
-		if (!proof_bit(filter, at))
-			proof_set(filter, at);
+	for (; start + GRAM_BYTES <= len; start = end + 1) {
+		end = start;
+		while (end < len && proof_wordy[(unsigned char)text[end]])
+			end++;
+		if (end - start >= GRAM_BYTES)
+			keep_run(proof, text + start, end - start, len - start,
+				 from > start ? from - start : 0);
 	}
 }
 
@@ -150,7 +195,8 @@ void proof_text(struct proof *proof, const char *text, size_t len)
 	/* no byte stands between two texts of a row */
 	memcpy(joint, proof->tail, proof->nr_tail);
 	memcpy(joint + proof->nr_tail, text, n);
-	keep_grams(proof, joint, proof->nr_tail + n, proof->nr_tail);
+	if (proof->nr_tail)
+		keep_grams(proof, joint, proof->nr_tail + n, proof->nr_tail);
 	keep_grams(proof, text, len, 0);
 	if (len >= GRAM_BYTES - 1) {
 		memcpy(proof->tail, text + len - (GRAM_BYTES - 1),
@@ -165,18 +211,22 @@ void proof_text(struct proof *proof, const char *text, size_t len)
 	}
 }
 
-/* Where two bits of a result are. */
+/* Where two bits of a result are; a sample has zeros at the hash's top. */
 static void result_bits(uint64_t hash, uint64_t at[2])
 {
-	at[0] = hash >> (64 - RESULT_BITS);
-	at[1] = hash & ((UINT64_C(1) << RESULT_BITS) - 1);
+	at[0] = hash & ((UINT64_C(1) << RESULT_BITS) - 1);
+	at[1] = hash >> RESULT_BITS & ((UINT64_C(1) << RESULT_BITS) - 1);
 }
 
 static void keep_result(struct proof *proof, const char *p, size_t len)
 {
+	const uint64_t hash = proof_hash(proof, p, len);
 	uint64_t at[2];
 
-	result_bits(proof_hash(proof, p, len), at);
+	/* no original that stays has this hash */
+	if (!is_sampled(proof, hash))
+		return;
+	result_bits(hash, at);
 	proof_set(proof->results, at[0]);
 	proof_set(proof->results, at[1]);
 }
@@ -269,7 +319,7 @@ static int keep_value(struct proof *proof, int column, const char *p,
 	if (len > PROOF_LENGTH_MAX)
 		len = PROOF_LENGTH_MAX;
 	hash = proof_hash(proof, p, len);
-	if (proof->level && hash >> (64 - proof->level))
+	if (!is_sampled(proof, hash))
 		return 0;
 	e = proof_find(proof, hash);
 	if (e->hash)
@@ -375,6 +425,8 @@ static void leave_out(struct proof *proof)
 {
 	struct proof_stats *stats = &proof->stats;
 
+	for (unsigned i = 0; i < PENDING; i++)
+		proof_set(proof->filter, proof->pending[i]);
 	stats->nr_values = stats->nr_words = stats->nr_dense = 0;
 	for (size_t i = 0; i < proof->cap; i++) {
 		struct proof_entry *e = &proof->entries[i];
@@ -431,11 +483,6 @@ static unsigned bits_for(size_t nr, unsigned min, unsigned max)
 	while (min < max && UINT64_C(1) << min < nr)
 		min++;
 	return min;
-}
-
-static uint64_t *map_new(unsigned bits)
-{
-	return calloc((size_t)1 << (bits - 6), sizeof(uint64_t));
 }
 
 static size_t set_bits(const uint64_t *map, unsigned bits)
@@ -495,7 +542,7 @@ int proof_prepare(struct proof *proof)
 	free(proof->begins);
 	proof->cap_begins = (size_t)1
 			    << bits_for(proof->stats.nr_values * 3 / 2, 12, 32);
-	proof->begins = calloc(proof->cap_begins, sizeof(*proof->begins));
+	proof->begins = table_new(proof->cap_begins * sizeof(*proof->begins));
 	if (!proof->begins)
 		return -ENOMEM;
 	nr = make_begins(proof);
@@ -537,6 +584,8 @@ int proof_new(struct proof **out)
 		proof_free(proof);
 		return -ENOMEM;
 	}
+	/* what recent[] begins with */
+	proof_set(proof->filter, 0);
 	*out = proof;
 	return 0;
 }

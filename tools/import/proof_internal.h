@@ -10,6 +10,8 @@
 #define GRAM_BYTES  6u
 #define FILTER_BITS 25u /* 4 MiB, near a core: of grams of text */
 #define RESULT_BITS 26u /* 8 MiB: of results */
+#define RECENT	    4096u
+#define PENDING	    32u
 
 /* A value that is looked for; hash 0: a free place. */
 struct proof_entry {
@@ -43,6 +45,9 @@ struct proof {
 	/* of each word: how many, then their bits in the filter */
 	uint32_t *grams;
 	size_t nr_grams, cap_grams;
+	uint32_t recent[RECENT];   /* places in the filter that have a bit */
+	uint32_t pending[PENDING]; /* that will have one */
+	unsigned nr_pending;
 	char tail[GRAM_BYTES]; /* of the row's text so far */
 	size_t nr_tail;
 	/* of the scan; made anew by proof_prepare() */

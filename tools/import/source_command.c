@@ -120,8 +120,9 @@ static int password_from_terminal(const struct source_server *server, char *buf,
 	silent = old;
 	silent.c_lflag &= ~(tcflag_t)ECHO;
 	silent.c_lflag |= ICANON | ECHONL;
-	dprintf(fd, "password of %s at %s: ", server->user, server->host);
+	/* an answer that comes at once is neither shown nor lost */
 	tcsetattr(fd, TCSAFLUSH, &silent);
+	dprintf(fd, "password of %s at %s: ", server->user, server->host);
 	n = read(fd, buf, cap - 1);
 	tcsetattr(fd, TCSAFLUSH, &old);
 	close(fd);
