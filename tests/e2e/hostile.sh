@@ -221,6 +221,12 @@ ends_when_told()
 	nothing_came
 }
 
+no_password_in_arguments()
+{
+	fails 64 netrc "$DBS" import prod --from "https://u:hush@localhost/x.sql"
+	nothing_came
+}
+
 [ "$(id -u)" = 0 ] || skip "not root"
 [ -c /dev/fuse ] || skip "no /dev/fuse"
 command -v mariadbd >/dev/null || skip "no mariadbd"
@@ -245,5 +251,6 @@ claim "tables stay in the dataset" stays_in_the_dataset
 claim "accounts and comments are left out, and not published" leaves_production_out
 claim "the server is nobody else's" server_is_ours_alone
 claim "datasets of others stay" others_datasets_stay
+claim "a password in a URL is refused" no_password_in_arguments
 claim "it ends when it is told, also where nothing comes" ends_when_told
 echo "all claims hold"

@@ -45,6 +45,15 @@ static void set_url_text(struct source *s, const char *url)
 		 (int)strcspn(at, "?#"), at);
 }
 
+static bool has_password(const char *url)
+{
+	const char *start = strstr(url, "://") + 3;
+	const size_t len = strcspn(start, "/?#");
+	const char *at = memchr(start, '@', len);
+
+	return at && memchr(start, ':', (size_t)(at - start));
+}
+
 static int add_whole(struct source *s, uint64_t size)
 {
 	s->parts = calloc(1, sizeof(*s->parts));
@@ -91,7 +100,12 @@ int source_open(const struct source_options *options, struct source **out)
 	} else if (http_is_url(from)) {
 		s->kind = SOURCE_URL;
 		set_url_text(s, from);
-		code = add_whole(s, 0);
+		code = has_password(from)
+			       ? fail(CTL_USAGE,
+				      "a password in an argument can be seen "
+				      "by "
+				      "everybody: put it into ~/.netrc")
+			       : add_whole(s, 0);
 	} else if (!strncasecmp(from, "mysql://", 8)) {
 		s->kind = SOURCE_SERVER;
 		code = source_server_parse(from, &s->server);
