@@ -436,22 +436,18 @@ static int open_rules(struct import *im)
 	im->gate = gate_new();
 	if (!im->gate)
 		return fail(CTL_FAILED, "out of memory");
-	path = rules_key_path(im->rules);
-	if (!path)
-		return rules_need_key(im->rules)
-			       ? fail(CTL_CONFIG,
-				      "the rules need a secret key: name its "
-				      "file in key_file or $%s",
-				      RULES_KEY_ENV)
-			       : CTL_OK;
+	if (rules_mask(im->rules) && proof_new(&im->proof))
+		return fail(CTL_FAILED, "out of memory");
 	if (!rules_need_key(im->rules))
 		return CTL_OK;
+	path = rules_key_path(im->rules);
+	if (!path)
+		return fail(CTL_CONFIG,
+			    "the rules need a secret key: name its file in "
+			    "key_file or $%s",
+			    RULES_KEY_ENV);
 	err = mask_key_load(path, &im->key, why, sizeof(why));
-	if (err)
-		return fail(code_of_rules(err), "%s", why);
-	if (proof_new(&im->proof))
-		return fail(CTL_FAILED, "out of memory");
-	return CTL_OK;
+	return err ? fail(code_of_rules(err), "%s", why) : CTL_OK;
 }
 
 static unsigned nr_connections(void)

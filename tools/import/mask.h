@@ -187,7 +187,11 @@ struct mask_buf {
 	struct mask_ctx *ctx;
 };
 
-/** Errors: -ENOMEM */
+/**
+ * @key: NULL: only for masks that need none, see rules_need_key()
+ *
+ * Errors: -ENOMEM
+ */
 int mask_buf_init(struct mask_buf *buf, const struct mask_key *key);
 void mask_buf_release(struct mask_buf *buf);
 

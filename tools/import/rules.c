@@ -568,6 +568,18 @@ size_t rules_nr_columns(const struct rules *rules)
 	return nr;
 }
 
+bool rules_mask(const struct rules *rules)
+{
+	for (size_t i = 0; i < rules->nr_tables; i++) {
+		const struct table_rule *t = &rules->tables[i];
+
+		for (size_t k = 0; k < t->nr_columns; k++)
+			if (mask_kind(t->columns[k].mask) != MASK_KEEP)
+				return true;
+	}
+	return false;
+}
+
 bool rules_need_key(const struct rules *rules)
 {
 	for (size_t i = 0; i < rules->nr_tables; i++) {
