@@ -60,8 +60,10 @@
  * |           | "ds@*", unique?: false} -> {items: [ITEM...]}              |
  * |           | types left out: datasets, or snapshots if there's a '@'    |
  * | rm        | {names: ["a", "ci-*", "a@s"...], recursive?, force?,       |
- * |           | dry_run?, unique?: as dry_run} -> {items: [{name, type,    |
- * |           | unique?}...], total_unique?, dry_run, duration_ms};        |
+ * |           | dry_run?, unique?: as dry_run, id?: of the one that is     |
+ * |           | named, as ITEM has it; another's is refused}               |
+ * |           | -> {items: [{name, type, unique?}...], total_unique?,      |
+ * |           | dry_run, duration_ms};                                     |
  * |           | total_unique: what destroying all of them together frees;  |
  * |           | to know it takes time on a large dataset                   |
  * | mv        | {from, to} -> {from, to, path|null}; a snapshot's `to` is  |

@@ -188,6 +188,7 @@ int run_set(struct invocation *inv);
 int run_get(struct invocation *inv);
 
 int run_import(struct invocation *inv);
+int run_nightly(struct invocation *inv);
 int run_rules_check(struct invocation *inv);
 
 int run_up(struct invocation *inv);

@@ -73,7 +73,8 @@ int run_import(struct invocation *inv)
 
 	if (!options.source.from)
 		return fail_usage(inv->cmd, "import: --from is missing");
-	if (strpbrk(options.dataset, "@/*?["))
+	if (strpbrk(options.dataset, "@/*?[") ||
+	    dataset_name_problem(options.dataset))
 		return fail_usage(inv->cmd, "'%s' is no name of a dataset",
 				  options.dataset);
 	if (options.snapshot && strpbrk(options.snapshot, "@/*?["))

@@ -18,6 +18,31 @@ int parse_duration(const struct cmd *cmd, const char *text, int64_t *seconds);
 /** What --json says of an instance; the caller's. */
 json_t *instance_json(const struct instance *inst);
 
+/**
+ * Something done with instance @name, as a command does it: says what went
+ * wrong and returns the exit code for it.
+ * @item: out, for --json; NULL: nothing to say
+ */
+typedef int instance_fn(const struct invocation *inv, const char *name,
+			json_t **item);
+/**
+ * Call @fn for each of @names, in as many processes at once as there are CPUs.
+ * @items: out, the caller's: what they gave, in the order of the names
+ * Returns CTL_OK, or the code of one that failed; the others go on.
+ */
+int instance_each(const struct invocation *inv, const json_t *names,
+		  instance_fn *fn, json_t **items);
+
+struct client;
+/**
+ * See to it that the dataset that 'dbs up' runs on is there: clone what --from
+ * says, or have it confirmed that one that is no clone is changed.  With
+ * --dry-run only print what would be done.
+ * @made: out, true where it was cloned
+ */
+int instance_dataset(const struct invocation *inv, struct instance *inst,
+		     struct client *client, bool *made);
+
 /** Is its time over, and its dataset one that 'dbs up' made? */
 bool instance_is_over(const struct instance *inst);
 

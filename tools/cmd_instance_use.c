@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd_instance_use.c - dbs ps, logs, sql, env
+ * cmd_instance_use.c - dbs ps, env
  */
 #include "tools/cmd.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "store/store.h"
 #include "tools/client.h"
@@ -192,179 +186,6 @@ int run_ps(struct invocation *inv)
 	json_decref(items);
 	config_release(&config);
 	return worst;
-}
-
-/* ---- logs ---------------------------------------------------------------------- */
-
-/* Where the last @lines lines of @f begin. */
-static off_t logs_tail(FILE *f, unsigned long lines)
-{
-	off_t at, size;
-	int c;
-
-	fseeko(f, 0, SEEK_END);
-	at = size = ftello(f);
-	/* the newline that ends the last line does not count */
-	for (at--; at > 0; at--) {
-		fseeko(f, at - 1, SEEK_SET);
-		c = getc(f);
-		if (c == '\n' && !--lines)
-			break;
-	}
-	return MAX_OF(at, (off_t)0);
-}
-
-static void logs_copy(FILE *f)
-{
-	char *line = NULL;
-	size_t cap = 0;
-	ssize_t len;
-
-	clearerr(f);
-	while ((len = getline(&line, &cap, f)) > 0) {
-		/* what a client had logged must not drive a terminal */
-		if (line[len - 1] == '\n')
-			line[len - 1] = '\0';
-		out_escaped(stdout, line);
-		putchar('\n');
-	}
-	free(line);
-	fflush(stdout);
-}
-
-/* Until it is interrupted, or nobody reads; a log that shrank was rotated. */
-static void logs_follow(FILE *f)
-{
-	struct stat st;
-
-	while (!ferror(stdout)) {
-		poll(NULL, 0, 200);
-		if (!fstat(fileno(f), &st) && st.st_size < ftello(f))
-			fseeko(f, 0, SEEK_SET);
-		logs_copy(f);
-	}
-}
-
-/* What is to be printed: that of an instance, or one of "worker/NAME". */
-static int logs_path(const struct invocation *inv, char path[PATH_MAX])
-{
-	const char *name = inv_operand(inv, 0);
-	bool is_error = inv_has(inv, "stderr");
-	struct instance inst;
-	int code;
-
-	if (!strncmp(name, "worker/", strlen("worker/")))
-		return workers_log(name + strlen("worker/"), is_error, path);
-	if (is_error)
-		return fail_usage(inv->cmd, "--stderr is for worker/NAME: an "
-					    "instance has one log");
-	code = instance_open(name, 0, &inst);
-	if (code == CTL_OK)
-		instance_log(&inst, path);
-	instance_close(&inst);
-	return code;
-}
-
-int run_logs(struct invocation *inv)
-{
-	const char *text = inv_value(inv, "lines");
-	unsigned long lines = 0;
-	char path[PATH_MAX], *end;
-	FILE *f = NULL;
-	int code;
-
-	if (text) {
-		lines = strtoul(text, &end, 10);
-		if (*end || text[0] < '1' || text[0] > '9')
-			return fail_usage(inv->cmd,
-					  "'%s' is not a number of lines",
-					  text);
-	}
-	code = logs_path(inv, path);
-	if (code == CTL_OK) {
-		f = fopen(path, "re");
-		if (!f && errno != ENOENT)
-			code = fail(errno == EACCES ? CTL_NOT_PERMITTED
-						    : CTL_FAILED,
-				    "'%s': %m", path);
-	}
-	if (!f)
-		return code;
-	if (lines)
-		fseeko(f, logs_tail(f, lines), SEEK_SET);
-	logs_copy(f);
-	if (inv_has(inv, "follow"))
-		logs_follow(f);
-	fclose(f);
-	return CTL_OK;
-}
-
-/* ---- sql ----------------------------------------------------------------------- */
-
-/* All of -e as one text; the caller frees.  NULL: there is none. */
-static char *sql_statements(const struct invocation *inv)
-{
-	const char *one;
-	char *all = NULL;
-	size_t len;
-	FILE *f;
-
-	if (!inv_has(inv, "execute"))
-		return NULL;
-	f = open_memstream(&all, &len);
-	for (size_t i = 0; f && (one = inv_value_nth(inv, "execute", i)); i++)
-		fprintf(f, "%s%s", i ? ";\n" : "", one);
-	if (f)
-		fclose(f);
-	return all;
-}
-
-/* Only our option file: ~/.my.cnf would come after it, with its password. */
-static int sql_exec(const struct invocation *inv, bool mariadb,
-		    const char *options)
-{
-	const char *clients[] = {mariadb ? "mariadb" : "mysql",
-				 mariadb ? "mysql" : "mariadb"};
-	char *statements = sql_statements(inv), *file = NULL;
-	size_t room = (size_t)inv->nr_operands + 8, nr = 0;
-	const char **argv = calloc(room, sizeof(*argv));
-
-	if (!argv || asprintf(&file, "--defaults-file=%s", options) < 0)
-		return fail(CTL_FAILED, "out of memory");
-	argv[nr++] = clients[0];
-	argv[nr++] = file;
-	if (statements) {
-		argv[nr++] = "-e";
-		argv[nr++] = statements;
-	}
-	for (int i = 1; i < inv->nr_operands; i++)
-		argv[nr++] = inv->operands[i];
-	signal(SIGPIPE, SIG_DFL);
-	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
-		execvp(clients[i], (char *const *)(uintptr_t)argv);
-	return fail(CTL_NOT_FOUND, "the client '%s' cannot be started: %m",
-		    clients[0]);
-}
-
-int run_sql(struct invocation *inv)
-{
-	struct instance inst;
-	char options[PATH_MAX];
-	bool mariadb;
-	int code = instance_open(inv_operand(inv, 0), 0, &inst);
-
-	if (code == CTL_OK && !instance_server(&inst))
-		code = fail(CTL_UNREACHABLE,
-			    "instance '%s' does not run; 'dbs up %s' starts it",
-			    inst.name, inst.name);
-	if (code == CTL_OK &&
-	    access(instance_file(&inst, "client.cnf", options), R_OK))
-		code = fail(errno == EACCES ? CTL_NOT_PERMITTED : CTL_FAILED,
-			    "'%s': %m", options);
-	mariadb =
-		out_get_bool(json_object_get(inst.record, "binary"), "mariadb");
-	instance_close(&inst);
-	return code == CTL_OK ? sql_exec(inv, mariadb, options) : code;
 }
 
 /* ---- env ----------------------------------------------------------------------- */

@@ -3,7 +3,8 @@
  * cmd_prune.c - dbs prune
  *
  * First everything is looked at and judged, then shown, confirmed, and
- * destroyed by name: what comes into being meanwhile is not touched.
+ * destroyed by name and id: what comes into being meanwhile is not touched,
+ * even under a name that was judged.
  */
 #include "tools/cmd.h"
 
@@ -23,11 +24,16 @@
 /* A state that a restore replaced stays so long, whatever the rules. */
 #define REPLACED_S 86400
 
-/* What is decided: {name, created|null, keep, reasons: [...]}, judged. */
-static json_t *verdict(const char *name, const json_t *created)
+/* What is decided: {name, id?, created|null, keep, reasons: [...]}. */
+static json_t *verdict(const char *name, const json_t *snapshot)
 {
-	return json_pack("{s:s, s:O?, s:b, s:[]}", "name", name, "created",
-			 created, "keep", 0, "reasons");
+	json_t *item = json_pack(
+		"{s:s, s:O?, s:b, s:[]}", "name", name, "created",
+		json_object_get(snapshot, "created"), "keep", 0, "reasons");
+
+	if (snapshot)
+		json_object_set(item, "id", json_object_get(snapshot, "id"));
+	return item;
 }
 
 static void because(json_t *item, bool keeps, json_t *reason)
@@ -185,8 +191,8 @@ static int judge_dataset(struct client *client, const char *ds,
 	}
 	nr_ruled = 0;
 	for (size_t i = 0; sorted && retained && i < nr; i++) {
-		json_t *item = verdict(out_get_text(sorted[i], "name"),
-				       json_object_get(sorted[i], "created"));
+		json_t *item =
+			verdict(out_get_text(sorted[i], "name"), sorted[i]);
 
 		if (!out_get_bool(sorted[i], "automatic"))
 			judge_rules(item, &retained[nr_ruled++]);
@@ -312,30 +318,33 @@ static void prune_print(const json_t *items, const json_t *instances)
 	out_table_print(table);
 }
 
-static json_t *names_to_remove(const json_t *items)
+static json_t *to_remove(const json_t *items)
 {
-	json_t *names = json_array(), *item;
+	json_t *some = json_array(), *item;
 	size_t i;
 
 	json_array_foreach(items, i, item)
 	{
 		if (!out_get_bool(item, "keep"))
-			json_array_append(names, json_object_get(item, "name"));
+			json_array_append(some, item);
 	}
-	return names;
+	return some;
 }
 
 /* One at a time: a failure names what it is about, and the rest goes on. */
-static int remove_snapshots(struct client *client, const json_t *names)
+static int remove_snapshots(struct client *client, const json_t *items)
 {
-	json_t *name, *result;
+	json_t *item, *result;
 	int worst = CTL_OK;
 	size_t i;
 
-	json_array_foreach(names, i, name)
+	json_array_foreach(items, i, item)
 	{
 		int code = client_call(client, "rm",
-				       json_pack("{s:[O]}", "names", name),
+				       json_pack("{s:[O], s:O}", "names",
+						 json_object_get(item, "name"),
+						 "id",
+						 json_object_get(item, "id")),
 				       &result);
 
 		if (code == CTL_OK)
@@ -346,15 +355,15 @@ static int remove_snapshots(struct client *client, const json_t *names)
 	return worst;
 }
 
-static int remove_instances(const struct invocation *inv, const json_t *names)
+static int remove_instances(const struct invocation *inv, const json_t *items)
 {
 	int worst = CTL_OK;
-	json_t *name;
+	json_t *item;
 	size_t i;
 
-	json_array_foreach(names, i, name)
+	json_array_foreach(items, i, item)
 	{
-		int code = instance_destroy(inv, json_string_value(name));
+		int code = instance_destroy(inv, out_get_text(item, "name"));
 
 		worst = code == CTL_OK ? worst : code;
 	}
@@ -364,8 +373,7 @@ static int remove_instances(const struct invocation *inv, const json_t *names)
 static int prune_apply(const struct invocation *inv, struct client *client,
 		       const json_t *items, const json_t *instances)
 {
-	json_t *snapshots = names_to_remove(items);
-	json_t *ended = names_to_remove(instances);
+	json_t *snapshots = to_remove(items), *ended = to_remove(instances);
 	size_t nr = json_array_size(snapshots),
 	       nr_ended = json_array_size(ended);
 	char what[128];

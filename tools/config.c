@@ -15,29 +15,15 @@
 
 #include "fs/ctl_ops.h"
 #include "store/store.h"
+#include "tools/config_internal.h"
 
 #define GRACE_DEFAULT_MS 10000
 #define GRACE_MAX_MS	 3600000
 #define MEMORY_MIN	 (UINT64_C(128) << 20)
 
-struct reader {
-	struct config *config;
-	struct yaml_error *error;
-};
-
-/* What one key of a mapping is for. */
-struct key {
-	const char *name;
-	int (*read)(struct reader *r, const struct yaml_item *item, void *to);
-};
-
-#define refuse(r, at, ...)                                                     \
-	yaml_refuse((r)->config->file, at, (r)->error, __VA_ARGS__)
-
 /* ---- what values are ----------------------------------------------------------- */
 
-/* Each member of the mapping @item by its reader; others are refused. */
-static int read_keys(struct reader *r, const struct yaml_item *item,
+int config_read_keys(struct reader *r, const struct yaml_item *item,
 		     const char *what, const struct key *keys, size_t nr,
 		     void *to)
 {
@@ -65,7 +51,7 @@ static int read_keys(struct reader *r, const struct yaml_item *item,
 	return err;
 }
 
-static int need_text(struct reader *r, const struct yaml_item *item)
+int config_need_text(struct reader *r, const struct yaml_item *item)
 {
 	if (item->kind == YAML_TEXT && *item->text)
 		return 0;
@@ -74,9 +60,9 @@ static int need_text(struct reader *r, const struct yaml_item *item)
 					      : yaml_kind_name(item->kind));
 }
 
-static int need_path(struct reader *r, const struct yaml_item *item)
+int config_need_path(struct reader *r, const struct yaml_item *item)
 {
-	int err = need_text(r, item);
+	int err = config_need_text(r, item);
 
 	if (!err && *item->text != '/')
 		err = refuse(r, item, "'%s' is '%s' (a path from /)", item->key,
@@ -86,15 +72,14 @@ static int need_path(struct reader *r, const struct yaml_item *item)
 
 static int need_user(struct reader *r, const struct yaml_item *item)
 {
-	int err = need_text(r, item);
+	int err = config_need_text(r, item);
 
 	if (!err && !getpwnam(item->text))
 		err = refuse(r, item, "there is no user '%s' here", item->text);
 	return err;
 }
 
-/* The whole of @text as a number from @min to @max, or -EINVAL. */
-static int parse_number(const char *text, uint64_t min, uint64_t max,
+int config_parse_number(const char *text, uint64_t min, uint64_t max,
 			uint64_t *n)
 {
 	char *end;
@@ -119,7 +104,7 @@ static int parse_grace(const char *text, uint64_t *ms)
 	if (!unit || !len || len >= sizeof(digits))
 		return -EINVAL;
 	memcpy(digits, text, len);
-	if (parse_number(digits, 0, GRACE_MAX_MS / unit, ms))
+	if (config_parse_number(digits, 0, GRACE_MAX_MS / unit, ms))
 		return -EINVAL;
 	*ms *= unit;
 	return 0;
@@ -147,7 +132,7 @@ static int parse_signal(const char *text)
 static int read_server(struct reader *r, const struct yaml_item *item, void *to)
 {
 	((struct config_instances *)to)->server = item->text;
-	return need_path(r, item);
+	return config_need_path(r, item);
 }
 
 static int read_server_user(struct reader *r, const struct yaml_item *item,
@@ -160,7 +145,7 @@ static int read_server_user(struct reader *r, const struct yaml_item *item,
 static int read_bind(struct reader *r, const struct yaml_item *item, void *to)
 {
 	struct in_addr addr;
-	int err = need_text(r, item);
+	int err = config_need_text(r, item);
 
 	if (!err && inet_pton(AF_INET, item->text, &addr) != 1)
 		err = refuse(r, item, "'bind' is '%s' (an IPv4 address)",
@@ -172,7 +157,7 @@ static int read_bind(struct reader *r, const struct yaml_item *item, void *to)
 static int read_ports(struct reader *r, const struct yaml_item *item, void *to)
 {
 	struct config_instances *in = to;
-	int err = need_text(r, item);
+	int err = config_need_text(r, item);
 	char first[8] = "", *dash;
 	uint64_t a, b;
 
@@ -181,8 +166,8 @@ static int read_ports(struct reader *r, const struct yaml_item *item, void *to)
 	dash = strchr(item->text, '-');
 	if (dash && (size_t)(dash - item->text) < sizeof(first))
 		memcpy(first, item->text, (size_t)(dash - item->text));
-	if (parse_number(first, 1024, 65535, &a) ||
-	    parse_number(dash + 1, a, 65535, &b))
+	if (config_parse_number(first, 1024, 65535, &a) ||
+	    config_parse_number(dash + 1, a, 65535, &b))
 		return refuse(r, item,
 			      "'ports' is '%s' (FIRST-LAST, from 1024 to "
 			      "65535)",
@@ -194,7 +179,7 @@ static int read_ports(struct reader *r, const struct yaml_item *item, void *to)
 
 static int read_memory(struct reader *r, const struct yaml_item *item, void *to)
 {
-	int err = need_text(r, item);
+	int err = config_need_text(r, item);
 	uint64_t bytes;
 
 	if (!err && strcmp(item->text, "small") &&
@@ -218,8 +203,8 @@ static int read_instances(struct reader *r, const struct yaml_item *item,
 					  {"memory", read_memory}};
 
 	(void)to;
-	return read_keys(r, item, item->key, keys, ARRAY_SIZE(keys),
-			 &r->config->instances);
+	return config_read_keys(r, item, item->key, keys, ARRAY_SIZE(keys),
+				&r->config->instances);
 }
 
 /* ---- workers: each is an object of jansson's ------------------------------------- */
@@ -234,7 +219,7 @@ static int set_text(json_t *worker, const struct yaml_item *item)
 static int read_instance(struct reader *r, const struct yaml_item *item,
 			 void *to)
 {
-	int err = need_text(r, item);
+	int err = config_need_text(r, item);
 	const char *problem = err ? NULL
 			      : strlen(item->text) > DATASET_NAME_MAX
 				      ? "is too long"
@@ -284,7 +269,7 @@ static int read_user(struct reader *r, const struct yaml_item *item, void *to)
 static int read_directory(struct reader *r, const struct yaml_item *item,
 			  void *to)
 {
-	int err = need_path(r, item);
+	int err = config_need_path(r, item);
 
 	return err ? err : set_text(to, item);
 }
@@ -292,7 +277,7 @@ static int read_directory(struct reader *r, const struct yaml_item *item,
 static int read_database(struct reader *r, const struct yaml_item *item,
 			 void *to)
 {
-	int err = need_text(r, item);
+	int err = config_need_text(r, item);
 
 	return err ? err : set_text(to, item);
 }
@@ -328,12 +313,12 @@ static int read_environment(struct reader *r, const struct yaml_item *item,
 static int read_processes(struct reader *r, const struct yaml_item *item,
 			  void *to)
 {
-	int err = need_text(r, item);
+	int err = config_need_text(r, item);
 	uint64_t n;
 
 	if (err)
 		return err;
-	if (parse_number(item->text, 1, CONFIG_PROCESSES_MAX, &n))
+	if (config_parse_number(item->text, 1, CONFIG_PROCESSES_MAX, &n))
 		return refuse(r, item, "'processes' is '%s' (1 to %d)",
 			      item->text, CONFIG_PROCESSES_MAX);
 	json_object_set_new(to, item->key, json_integer((json_int_t)n));
@@ -357,7 +342,7 @@ static int read_autorestart(struct reader *r, const struct yaml_item *item,
 static int read_stop_signal(struct reader *r, const struct yaml_item *item,
 			    void *to)
 {
-	int err = need_text(r, item), number;
+	int err = config_need_text(r, item), number;
 
 	if (err)
 		return err;
@@ -373,7 +358,7 @@ static int read_stop_signal(struct reader *r, const struct yaml_item *item,
 
 static int read_grace(struct reader *r, const struct yaml_item *item, void *to)
 {
-	int err = need_text(r, item);
+	int err = config_need_text(r, item);
 	uint64_t ms;
 
 	if (err)
@@ -427,8 +412,8 @@ static int read_worker(struct reader *r, const struct yaml_item *item)
 
 	json_object_set_new(r->config->workers, item->key, worker);
 	if (!err)
-		err = read_keys(r, item, item->key, worker_keys,
-				ARRAY_SIZE(worker_keys), worker);
+		err = config_read_keys(r, item, item->key, worker_keys,
+				       ARRAY_SIZE(worker_keys), worker);
 	for (size_t i = 0; !err && i < ARRAY_SIZE(needed); i++)
 		if (!json_object_get(worker, needed[i]))
 			err = refuse(r, item, "worker '%s' has no '%s'",
@@ -455,6 +440,7 @@ static int read_workers(struct reader *r, const struct yaml_item *item,
 static const struct key sections[] = {
 	{"instances", read_instances},
 	{"workers", read_workers},
+	{"nightly", config_read_nightly},
 };
 
 const char *config_path(void)
@@ -499,8 +485,8 @@ int config_load(const char *path, struct config *config,
 	if (!err)
 		err = yaml_open(path, &config->file, error);
 	if (!err)
-		err = read_keys(&r, yaml_root(config->file), "the file",
-				sections, ARRAY_SIZE(sections), NULL);
+		err = config_read_keys(&r, yaml_root(config->file), "the file",
+				       sections, ARRAY_SIZE(sections), NULL);
 	if (err)
 		config_release(config);
 	return err;
@@ -509,6 +495,7 @@ int config_load(const char *path, struct config *config,
 void config_release(struct config *config)
 {
 	json_decref(config->workers);
+	json_decref(config->nightly);
 	yaml_close(config->file);
 	*config = (struct config){.file = NULL};
 }

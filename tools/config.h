@@ -2,9 +2,11 @@
 /*
  * config.h - /etc/dbs/dbs.yaml: what dbs does by itself on this host
  *
- * Below: yaml.h, jansson.  Above: cmd_instance.c, worker/, cmd_workers.c.
+ * Below: yaml.h, jansson.  Above: cmd_instance.c, worker/, cmd_workers.c,
+ * nightly/.
+ * Files: config.c (the file, 'instances', 'workers'), config_nightly.c.
  *
- * One reader a section (config.c's table): 'instances' and 'workers' here.
+ * One reader a section (config.c's table).
  * docs/man/dbs.yaml.5.scd describes every key.
  *
  * Invariants:
@@ -42,6 +44,13 @@ struct config {
 	 * grace_ms}
 	 */
 	json_t *workers;
+	/*
+	 * NULL: not said.  {datasets: [{name, import?: {from, rules?,
+	 * database?, server?, ca?, password_file?, publish?,
+	 * keep_published?: N}, prune?: {last?: N, hourly?, daily?, weekly?,
+	 * monthly?}, refresh: [instance...]}...], expired: false}
+	 */
+	json_t *nightly;
 };
 
 /** $DBS_CONFIG, or /etc/dbs/dbs.yaml. */

@@ -265,6 +265,30 @@ static void log_to_stderr(enum log_level level, const char *text)
 		fprintf(stderr, "dbs: %s: %s\n", names[level], text);
 }
 
+/* Monitors and servers work elsewhere: what is meant is said from here. */
+static int make_state_dir_absolute(void)
+{
+	const char *dir = getenv("DBS_STATE_DIR");
+	char *here = NULL, *path;
+	int code = CTL_OK;
+
+	if (!dir || !*dir || *dir == '/')
+		return CTL_OK;
+	path = realpath(dir, NULL);
+	if (!path)
+		here = getcwd(NULL, 0);
+	if (here && asprintf(&path, "%s/%s", here, dir) < 0)
+		path = NULL;
+	if (!path || setenv("DBS_STATE_DIR", path, 1))
+		code = fail(CTL_CONFIG,
+			    "$DBS_STATE_DIR is '%s', which cannot be made "
+			    "absolute: %m",
+			    dir);
+	free(path);
+	free(here);
+	return code;
+}
+
 int main(int argc, char **argv)
 {
 	const struct cmd *cmd;
@@ -291,7 +315,9 @@ int main(int argc, char **argv)
 	cmd = cmd_find(argv, argc, &used);
 	if (!cmd)
 		return run_unknown(argv, argc);
-	code = run(cmd, argc - used + 1, argv + used - 1);
+	code = make_state_dir_absolute();
+	if (code == CTL_OK)
+		code = run(cmd, argc - used + 1, argv + used - 1);
 	if ((fflush(stdout) || ferror(stdout)) && code == CTL_OK)
 		code = fail(CTL_FAILED, "writing to stdout: %m");
 	return code;

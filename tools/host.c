@@ -281,7 +281,107 @@ static void process_name(const char *pid, char *name, size_t cap)
 	fclose(f);
 }
 
-char *host_users_text(const char *dir)
+/* Is descriptor @fd open for writing? */
+static bool is_for_writing(const char *pid, const char *fd)
+{
+	char path[600], line[128];
+	unsigned flags = O_RDONLY;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%s/fdinfo/%s", pid, fd);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "flags: %o", &flags) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return (flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* Into @names, whose members are the files. */
+static void add_writes_by_fd(const char *pid, const char *dir, json_t *names)
+{
+	char path[600], target[PATH_MAX];
+	struct dirent *e;
+	ssize_t len;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	d = opendir(path);
+	while (d && (e = readdir(d))) {
+		snprintf(path, sizeof(path), "/proc/%s/fd/%s", pid, e->d_name);
+		len = readlink(path, target, sizeof(target) - 1);
+		target[MAX_OF(len, (ssize_t)0)] = '\0';
+		if (is_below(target, dir) && is_for_writing(pid, e->d_name))
+			json_object_set_new_nocheck(names, target, json_true());
+	}
+	if (d)
+		closedir(d);
+}
+
+/* "7f..-7f.. rw-s 00000000 00:2b 1234    /mnt/a/file" */
+static void add_writes_by_map(const char *pid, const char *dir, json_t *names)
+{
+	char path[300], *line = NULL;
+	size_t cap = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%s/maps", pid);
+	f = fopen(path, "re");
+	while (f && getline(&line, &cap, f) > 0) {
+		const char *mode = strchr(line, ' ');
+		char *file = strchr(line, '/');
+
+		if (!mode || !file || mode[2] != 'w' || mode[4] != 's')
+			continue;
+		file[strcspn(file, "\n")] = '\0';
+		if (is_below(file, dir))
+			json_object_set_new_nocheck(names, file, json_true());
+	}
+	if (f)
+		fclose(f);
+	free(line);
+}
+
+static size_t nr_writes(const char *pid, const char *dir)
+{
+	json_t *names = json_object();
+	size_t nr;
+
+	add_writes_by_fd(pid, dir, names);
+	add_writes_by_map(pid, dir, names);
+	nr = json_object_size(names);
+	json_decref(names);
+	return nr;
+}
+
+size_t host_nr_writes(pid_t pid, const char *dir)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", (int)pid);
+	return nr_writes(text, dir);
+}
+
+/* Those that use @dir, or write in it. */
+struct search {
+	const char *dir;
+	bool writes;
+	bool (*skips)(void *arg, pid_t pid);
+	void *arg;
+};
+
+static bool is_searched(const struct search *search, const char *pid)
+{
+	if (!isdigit((unsigned char)pid[0]))
+		return false;
+	if (!search->writes)
+		return process_is_in(pid, search->dir);
+	return nr_writes(pid, search->dir) &&
+	       !search->skips(search->arg, (pid_t)atoi(pid));
+}
+
+static char *search_text(const struct search *search)
 {
 	char *text = NULL, name[64];
 	size_t len, nr = 0;
@@ -290,8 +390,7 @@ char *host_users_text(const char *dir)
 	FILE *f = open_memstream(&text, &len);
 
 	while (proc && f && (e = readdir(proc))) {
-		if (!isdigit((unsigned char)e->d_name[0]) ||
-		    !process_is_in(e->d_name, dir))
+		if (!is_searched(search, e->d_name))
 			continue;
 		process_name(e->d_name, name, sizeof(name));
 		fprintf(f, "%s%s (pid %s)", nr++ ? ", " : "", name, e->d_name);
@@ -304,6 +403,18 @@ char *host_users_text(const char *dir)
 		return text;
 	free(text);
 	return NULL;
+}
+
+char *host_users_text(const char *dir)
+{
+	return search_text(&(struct search){.dir = dir});
+}
+
+char *host_writers_text(const char *dir, bool (*skips)(void *arg, pid_t pid),
+			void *arg)
+{
+	return search_text(&(struct search){
+		.dir = dir, .writes = true, .skips = skips, .arg = arg});
 }
 
 /* ---- the daemon ------------------------------------------------------------------ */

@@ -60,6 +60,15 @@ char *host_absolute(const char *path);
  */
 char *host_users_text(const char *dir);
 
+/**
+ * How many files below @dir process @pid has open for writing, or mapped
+ * shared and writable; by their names.
+ */
+size_t host_nr_writes(pid_t pid, const char *dir);
+/** As host_users_text(), of those with such files but for whom @skips. */
+char *host_writers_text(const char *dir, bool (*skips)(void *arg, pid_t pid),
+			void *arg);
+
 /** Path of dbsfs: in the build tree beside us, else where it is installed. */
 char *host_daemon_path(void);
 

@@ -8,7 +8,7 @@
 /* clang-format off */
 const struct shared_option shared_options[] = {
 	{ CMD_DESTROYS, { "dry-run", 'n', NULL, KIND_NONE,
-	  "only show what would be destroyed" } },
+	  "only show what would be destroyed or changed" } },
 	{ CMD_DESTROYS, { "yes", 'y', NULL, KIND_NONE,
 	  "do not ask; needed where nobody can be asked" } },
 	{ CMD_POOL, { "pool", 'p', "POOL", KIND_FILE,
@@ -366,6 +366,23 @@ const struct cmd cmd_table[] = {
 		.run = run_import,
 	},
 
+	{
+		.name = "nightly", .group = "dbs-nightly",
+		.flags = CMD_POOL | CMD_JSON,
+		.options = {
+			{ "config", 'c', "FILE", KIND_FILE,
+			  "instead of /etc/dbs/dbs.yaml" },
+			{ "dry-run", 'n', NULL, KIND_NONE,
+			  "only show the steps" },
+		},
+		.help = "import, prune, publish and refresh as dbs.yaml says",
+		.text =
+"One step after the other; after an import that failed nothing else is done with\n"
+"its dataset, and what the night before left stays.  The exit code is that of\n"
+"the first step that failed.  /var/lib/dbs/nightly.json says how it went.\n",
+		.run = run_nightly,
+	},
+
 	/* ---- rules ---- */
 	{
 		.name = "rules check", .group = "dbs-rules",
@@ -411,7 +428,7 @@ const struct cmd cmd_table[] = {
 	/* ---- instances ---- */
 	{
 		.name = "up", .group = "dbs-instance",
-		.flags = CMD_POOL | CMD_JSON,
+		.flags = CMD_POOL | CMD_JSON | CMD_DESTROYS,
 		.operands = { { "NAME", KIND_INSTANCE, true, false } },
 		.options = {
 			{ "from", 0, "DS[@SNAP]", KIND_EITHER,
@@ -441,7 +458,8 @@ const struct cmd cmd_table[] = {
 "same for as long as there is the instance.  A clone is a server of its own:\n"
 "its replication, events and binary log are off, and all accounts but 'dbs'\n"
 "are locked.  A server that crashes is started again.  An instance that is up\n"
-"already is left as it is; settings are for its next start.\n",
+"already is left as it is; settings are for its next start.  A dataset that is\n"
+"no clone is changed in place, which is asked before.\n",
 		.run = run_up,
 	},
 	{
@@ -469,7 +487,7 @@ const struct cmd cmd_table[] = {
 	},
 	{
 		.name = "logs", .group = "dbs-instance",
-		.flags = CMD_READS,
+		.flags = CMD_JSON | CMD_READS,
 		.operands = { { "NAME|worker/NAME", KIND_LOG, false, false } },
 		.options = {
 			{ "stderr", 0, NULL, KIND_NONE,
@@ -484,7 +502,7 @@ const struct cmd cmd_table[] = {
 	},
 	{
 		.name = "sql", .group = "dbs-instance",
-		.flags = CMD_READS,
+		.flags = CMD_JSON | CMD_READS,
 		.operands = { { "NAME", KIND_INSTANCE, false, false },
 			      { "ARGUMENT", KIND_NONE, true, true } },
 		.options = {
@@ -493,7 +511,8 @@ const struct cmd cmd_table[] = {
 		},
 		.help = "run the mariadb or mysql client on an instance",
 		.text =
-"Arguments go to the client: a database's name, or after '--' its options.\n",
+"Arguments go to the client: a database's name, or after '--' its options.\n"
+"--json runs what -e says without the client, and prints all its rows at once.\n",
 		.run = run_sql,
 	},
 	{

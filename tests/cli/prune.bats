@@ -48,6 +48,33 @@ teardown() { teardown_dir; }
 	[ "$(json '.items | length' "$DBS" list 'prod@before-*')" = 1 ]
 }
 
+# Somebody else destroys it and makes another of its name while prune asks.
+@test "prune: a snapshot that was made anew meanwhile stays" {
+	mounted || skip "nobody else can change a pool that is not mounted"
+	"$DBS" snapshot prod@a
+	"$DBS" snapshot prod@b
+	"$DBS" snapshot prod@c
+	mkfifo "$T/answer"
+	script -qefc "'$DBS' prune prod --keep-last 1" "$T/said" \
+		<"$T/answer" >/dev/null 3>&- &
+	exec 8>"$T/answer"
+	for ((i = 0; i < 300; i++)); do
+		! grep -qs 'go on' "$T/said" || break
+		sleep 0.05
+	done
+	"$DBS" rm --yes prod@a
+	"$DBS" snapshot prod@a
+	echo y >&8
+	exec 8>&-
+	status=0
+	wait $! || status=$?
+	[ "$status" -eq 4 ]
+	grep "cannot remove 'prod@a': the one that was meant is gone" "$T/said"
+	# the others go all the same
+	[ "$("$DBS" list -q 'prod@*' | sort)" = $'prod@a\nprod@c' ]
+	check_pool
+}
+
 @test "prune: without a rule nothing goes" {
 	"$DBS" snapshot prod@a
 	fails 64 "say what to keep" "$DBS" prune prod --yes

@@ -11,36 +11,9 @@
 # out byte for byte, and its statements must make what the client makes of it.
 set -Eeuo pipefail
 
-here=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source=tools/lib/host.sh
-. "$here/../../tools/lib/host.sh"
+# shellcheck source=tests/e2e/lib.bash
+. "$(dirname "$0")/lib.bash"
 SHARED=${DBS_SHARED:-$here/../../../shared}
-
-skip()
-{
-	echo "skipped: $*"
-	exit 77
-}
-
-# claim TEXT COMMAND...
-claim()
-{
-	local text=$1
-
-	shift
-	CLAIM=$text
-	"$@" >"$HOST_TMP/claim.log" 2>&1
-	CLAIM=""
-	echo "ok: $text"
-}
-
-show_failure()
-{
-	[ "$1" -ne 0 ] || return 0
-	[ -z "${CLAIM:-}" ] || host_say "not ok: $CLAIM"
-	tail -n 20 "$HOST_TMP/claim.log" >&2 || true
-	tail -n 20 "$HOST_TMP"/run/*.err >&2 || true
-}
 
 # What a dump of a production schema has in it, and more.
 own_schema()
@@ -275,10 +248,7 @@ main()
 	[ "$(id -u)" -eq 0 ] || skip "needs root"
 	command -v mariadbd >/dev/null || skip "no MariaDB"
 	: "${DUMP_LOAD:?the program to test}"
-	# shellcheck disable=SC2034 # host_end calls it
-	HOST_EXIT_HOOK=show_failure
-	host_begin dbs-dump
-	: >"$HOST_TMP/claim.log"
+	e2e_begin dbs-dump
 	mkdir "$HOST_TMP/data"
 	claim "mariadb-install-db works" mariadb_init "$HOST_TMP/data"
 	claim "MariaDB starts" mariadb_start db "$HOST_TMP/data" \

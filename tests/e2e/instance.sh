@@ -12,45 +12,10 @@
 # none of these may be found at work in a clone.
 set -Eeuo pipefail
 
-here=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source=tools/lib/host.sh
-. "$here/../../tools/lib/host.sh"
-
-skip()
-{
-	echo "skipped: $*"
-	exit 77
-}
-
-# claim TEXT COMMAND...
-claim()
-{
-	local text=$1
-
-	shift
-	CLAIM=$text
-	"$@" >"$HOST_TMP/claim.log" 2>&1
-	CLAIM=""
-	echo "ok: $text"
-}
-
-# fails CODE TEXT COMMAND...: with this exit code, saying TEXT
-fails()
-{
-	local code=$1 text=$2 got=0 said
-
-	shift 2
-	said=$("$@" 2>&1) || got=$?
-	printf '%s\n' "$said"
-	if [ "$got" -ne "$code" ]; then
-		echo "exit code $got, wanted $code"
-		return 1
-	fi
-	grep -qE "$text" <<<"$said"
-}
-
-# with a plain '!' a shell that ends on errors goes on
-not() { ! "$@"; }
+# shellcheck source=tests/e2e/lib.bash
+. "$(dirname "$0")/lib.bash"
+# shellcheck source=tests/e2e/instance_bad.bash
+. "$(dirname "$0")/instance_bad.bash"
 
 # stop_all: whatever state a failed test left them in
 stop_all()
@@ -58,8 +23,6 @@ stop_all()
 	local name pid log
 
 	if [ "$1" -ne 0 ]; then
-		[ -z "${CLAIM:-}" ] || host_say "not ok: $CLAIM"
-		tail -n 30 "$HOST_TMP/claim.log" >&2 || true
 		for log in "$DBS_STATE_DIR"/instances/*/server.log; do
 			[ ! -e "$log" ] || tail -n 8 "$log" >&2
 		done
@@ -71,6 +34,8 @@ stop_all()
 	done
 	[ -z "${LISTENER:-}" ] || kill "$LISTENER" 2>/dev/null
 	[ -z "${LOCKER:-}" ] || kill "$LOCKER" 2>/dev/null
+	[ ! -s "$HOST_TMP/thief.d/pid" ] ||
+		kill "$(cat "$HOST_TMP/thief.d/pid")" 2>/dev/null
 	return 0
 }
 
@@ -161,6 +126,9 @@ up_prints()
 {
 	local out
 
+	"$DBS" up a --from prod --dry-run |
+		grep -x "clones 'prod@clean' to dataset 'a' and starts a server on it"
+	leaves_nothing a
 	out=$("$DBS" up a --from prod@clean)
 	printf '%s\n' "$out"
 	grep -qx 'host      127.0.0.1' <<<"$out"
@@ -236,72 +204,6 @@ up_again() # is as it was
 	[ "$("$DBS" up a --from prod@clean --json | jq .server_pid)" = "$pid" ]
 }
 
-killed_server()
-{
-	local pid
-
-	query a "INSERT INTO shop.item VALUES (5000, 'committed')"
-	pid=$(server_pid a)
-	kill -KILL "$pid"
-	wait_other a "$pid"
-	says a 'SELECT name FROM shop.item WHERE id = 5000' committed
-	[ "$(ps_of a restarts)" = 1 ]
-	[ "$(ps_of a port)" = "$PORT_A" ]
-	"$DBS" ps --json | jq -e '.items[] | select(.name == "a") |
-		.last_exit.signal == 9'
-	"$DBS" logs a | grep 'dbs: .*killed by signal 9'
-}
-
-killed_monitor()
-{
-	local pid
-
-	pid=$(server_pid a)
-	kill -KILL "$(monitor_pid a)"
-	wait_state a unmonitored
-	says a 'SELECT COUNT(*) FROM shop.item' 1001
-	"$DBS" up --all
-	[ "$(ps_of a state)" = running ]
-	[ "$(server_pid a)" = "$pid" ]
-	# the new one does what the old one did
-	kill -KILL "$pid"
-	wait_other a "$pid"
-	says a 'SELECT COUNT(*) FROM shop.item' 1001
-	[ "$(ps_of a port)" = "$PORT_A" ]
-}
-
-killed_both()
-{
-	local pid
-
-	pid=$(server_pid a)
-	kill -KILL "$(monitor_pid a)"
-	kill -KILL "$pid"
-	wait_state a dead
-	fails 69 "does not run" "$DBS" sql a -e 'SELECT 1'
-	"$DBS" up --all
-	says a 'SELECT COUNT(*) FROM shop.item' 1001
-	[ "$(ps_of a port)" = "$PORT_A" ]
-}
-
-killed_dbsfs()
-{
-	local pid
-
-	query a "INSERT INTO shop.item VALUES (5001, 'also')"
-	pid=$("$DBS" pool list --json | jq -r --arg dir "$MNT" \
-		'.items[]? | select(.mountpoint == $dir) | .pid')
-	[ "$pid" -gt 1 ]
-	kill -KILL "$pid"
-	wait_state a waiting
-	"$DBS" mount "$DBS_POOL" "$MNT"
-	wait_state a running
-	says a 'SELECT name FROM shop.item WHERE id = 5001' also
-	wait_state b running
-	says b 'SELECT COUNT(*) FROM shop.item' 1000
-	[ "$(ps_of a port)" = "$PORT_A" ]
-}
-
 restored()
 {
 	local out password
@@ -367,23 +269,42 @@ held()
 	"$DBS" restore b --yes
 }
 
-locked()
+# What prints has --json: a log's lines, and rows without the client.
+printed_as_json()
 {
-	python3 -c '
-import fcntl, sys, time
-f = open(sys.argv[1], "w")
-fcntl.lockf(f, fcntl.LOCK_EX)
-print("locked", flush=True)
-time.sleep(60)' "$DBS_STATE_DIR/instances/a/lock" >"$HOST_TMP/locked" &
-	LOCKER=$!
-	until grep -q locked "$HOST_TMP/locked"; do sleep 0.05; done
-	fails 4 "another command works on instance 'a'" "$DBS" restore a --yes
-	fails 4 "another command" "$DBS" up a
-	"$DBS" ps >/dev/null
-	kill "$LOCKER"
-	wait "$LOCKER" 2>/dev/null || true
-	LOCKER=""
-	"$DBS" up a
+	local out
+
+	"$DBS" logs a --json -n 3 | jq -e '.name == "a" and
+		(.lines | length) == 3 and (.path | endswith("/server.log"))'
+	fails 64 "has no end" "$DBS" logs a --json -f
+	out=$("$DBS" sql a --json shop -e 'SELECT 1 AS n, NULL, 1.50, 2e0,
+			18446744073709551615, UNHEX("ff00"), "a\"b"' \
+		-e 'CREATE TEMPORARY TABLE bits (b BIT(10))' \
+		-e 'INSERT INTO bits VALUES (5), (6)' -e 'SELECT b FROM bits' \
+		-e 'SELECT id FROM item WHERE id > 998 ORDER BY id')
+	printf '%s\n' "$out"
+	jq -e '.results == [{columns: ["n", "NULL", "1.50", "2e0",
+			"18446744073709551615", "UNHEX(\"ff00\")", "a\"b"],
+		rows: [[1, null, "1.50", 2.0, "18446744073709551615",
+			"0xff00", "a\"b"]]}, {affected: 0}, {affected: 2},
+		{columns: ["b"], rows: [["0x0005"], ["0x0006"]]},
+		{columns: ["id"], rows: [[999], [1000]]}]' <<<"$out"
+	fails 2 "statement 2: .*doesn't exist" "$DBS" sql a --json \
+		-e 'SELECT 1' -e 'SELECT * FROM shop.none'
+	[ -z "$("$DBS" sql a --json -e 'SELECT 1' -e 'SELECT' 2>/dev/null)" ]
+	fails 64 "needs -e" "$DBS" sql a --json
+}
+
+# A state directory that is not absolute is meant from here.
+relative_state_dir()
+{
+	(
+		cd "$HOST_TMP"
+		[ "$(DBS_STATE_DIR=state "$DBS" ps -q)" = "$("$DBS" ps -q)" ]
+		DBS_STATE_DIR=state "$DBS" sql a -e 'SELECT 1'
+		cd state
+		[ "$(DBS_STATE_DIR=../state "$DBS" ps -q)" = $'a\nb' ]
+	)
 }
 
 # leaves_nothing NAME: neither dataset, folder nor process
@@ -393,84 +314,6 @@ leaves_nothing()
 	[ ! -e "$DBS_STATE_DIR/instances/$1" ]
 	[ ! -e "$DBS_STATE_DIR/run/$1" ]
 	not pgrep -f -- "$DBS_STATE_DIR/run/$1/"
-}
-
-bad_ups()
-{
-	local port option
-
-	fails 3 "no dataset 'x'; --from" "$DBS" up x
-	leaves_nothing x
-	fails 3 "no snapshot 'none'" "$DBS" up x --from prod@none
-	fails 3 "server '/no/such" "$DBS" up x --from prod@clean \
-		--server /no/such/mysqld
-	leaves_nothing x
-	printf '#!/bin/sh\necho "mariadbd  Ver 10.2.9-MariaDB for Linux"\n' \
-		>"$HOST_TMP/old"
-	chmod 755 "$HOST_TMP/old"
-	fails 78 "used by version 10.11, .*which is older" \
-		"$DBS" up x --from prod@clean --server "$HOST_TMP/old"
-	printf '#!/bin/sh\necho "mysqld  Ver 9.7.0 for Linux"\n' \
-		>"$HOST_TMP/other"
-	chmod 755 "$HOST_TMP/other"
-	fails 78 "data directory of MariaDB" \
-		"$DBS" up x --from prod@clean --server "$HOST_TMP/other"
-	fails 78 "is no server" "$DBS" up x --from prod@clean \
-		--server /bin/true
-	fails 2 "ended with exit code .* the end of its log" \
-		"$DBS" up x --from prod@clean -o innodb-page-size=4k
-	fails 2 "unknown variable 'no-such-option" \
-		"$DBS" up x --from prod@clean -o no-such-option=1
-	for option in port=5 datad=/etc loose_enable_user=root \
-		enable-skip-grant-tables; do
-		fails 64 "the instance's own" \
-			"$DBS" up x --from prod@clean -o "$option"
-	done
-	for option in '!include /etc/passwd' '[client]' $'a=1\nuser=root' \
-		"init-connect=$(printf '%04000d' 1)"; do
-		fails 64 "no option of a server" \
-			"$DBS" up x --from prod@clean -o "$option"
-	done
-	port=$(ps_of b port)
-	fails 4 "port $port is that of instance 'b'" \
-		"$DBS" up x --from prod@clean --port "$port"
-	python3 -c '
-import socket, time
-s = socket.socket()
-s.bind(("127.0.0.1", 0))
-s.listen(1)
-print(s.getsockname()[1], flush=True)
-time.sleep(60)' >"$HOST_TMP/port" &
-	LISTENER=$!
-	until [ -s "$HOST_TMP/port" ]; do sleep 0.05; done
-	fails 4 "port $(cat "$HOST_TMP/port") is in use" \
-		"$DBS" up x --from prod@clean --port "$(cat "$HOST_TMP/port")"
-	kill "$LISTENER"
-	wait "$LISTENER" 2>/dev/null || true
-	LISTENER=""
-	leaves_nothing x
-	"$DBS" create empty
-	fails 3 "no data directory" "$DBS" up empty
-	"$DBS" rm --yes empty
-	leaves_nothing empty
-	fails 4 "was made from prod@clean" "$DBS" up a --from other@clean
-}
-
-# A server that cannot live: started again a few times, then given up.
-crash_loop()
-{
-	"$DBS" up c --from prod@clean
-	truncate -s 5M "$MNT/c/ibdata1"
-	kill -KILL "$(server_pid c)"
-	wait_state c failed 60
-	"$DBS" logs c | grep 'crashed too often; giving up'
-	fails 2 "the end of its log" "$DBS" up c
-	# a restore makes it whole again
-	"$DBS" restore c --yes
-	"$DBS" up c
-	says c 'SELECT COUNT(*) FROM shop.item' 1000
-	"$DBS" down c --rm --yes
-	leaves_nothing c
 }
 
 time_is_over()
@@ -483,40 +326,6 @@ time_is_over()
 	[ "$(ps_of d state)" = expired ]
 	"$DBS" up d --ttl none
 	"$DBS" down d --rm --yes
-}
-
-# A dataset that has the name of the one that 'up' made is not that one.
-made_anew()
-{
-	(umask 077 && "$DBS" up d --from prod@clean)
-	"$DBS" down d
-	"$DBS" rm --yes -r d
-	"$DBS" clone prod@clean d
-	fails 4 "not the one that 'dbs up' made" "$DBS" down d --rm --yes
-	"$DBS" up d
-	fails 4 "was not made by 'dbs up'" "$DBS" down d --rm --yes
-	"$DBS" down d
-	"$DBS" rm --yes -r d
-	rm -r "$DBS_STATE_DIR/instances/d"
-}
-
-# Seen by its command line: its pid file is written late, and by the server.
-no_pid_file()
-{
-	local pid
-
-	"$DBS" up d --from prod@clean
-	pid=$(server_pid d)
-	kill -KILL "$(monitor_pid d)"
-	wait_state d unmonitored
-	sed -i 's/"server_pid": [0-9]*/"server_pid": 1/' \
-		"$DBS_STATE_DIR/instances/d/state.json"
-	rm "$DBS_STATE_DIR/run/d/server/pid"
-	mkfifo "$DBS_STATE_DIR/run/d/server/pid"
-	[ "$(server_pid d)" = "$pid" ]
-	"$DBS" down d --rm --yes
-	host_wait_gone "$pid" 10
-	leaves_nothing d
 }
 
 # A crash of a server with a binary log leaves transactions that are prepared.
@@ -605,6 +414,8 @@ mysql_instance()
 	says y "SELECT COUNT(*) FROM mysql.user WHERE account_locked = 'N'
 		AND user <> 'dbs'" 0
 	password=$(cat "$(ps_of y password_file)")
+	"$DBS" sql y --json -e 'SELECT 1, NULL' -e 'SELECT "a"' |
+		jq -e '[.results[].rows] == [[[1, null]], [["a"]]]'
 	query y 'CREATE DATABASE gone'
 	kill -KILL "$(server_pid y)"
 	says y "SHOW DATABASES LIKE 'gone'" gone
@@ -641,13 +452,23 @@ in_folder()
 	"$DBS" create nested
 	mkdir "$MNT/nested/data"
 	mariadb_init "$MNT/nested/data"
-	"$DBS" up nested
+	fails 64 "changes dataset 'nested', which is no clone.*give --yes" \
+		"$DBS" up nested </dev/null
+	leaves_no_record nested
+	"$DBS" up nested --dry-run | grep 'locks every account'
+	leaves_no_record nested
+	[ "$("$DBS" up nested --dry-run --json | jq .dry_run)" = true ]
+	"$DBS" up nested --yes
 	says nested 'SELECT @@datadir' "$MNT/nested/data/"
 	fails 4 "was not made by 'dbs up'" "$DBS" down nested --rm --yes
 	"$DBS" down nested
 	[ "$(ps_of nested state)" = stopped ]
 	says_not_running nested
+	# it is the instance's by now
+	"$DBS" up nested </dev/null
+	"$DBS" down nested
 }
+leaves_no_record() { [ ! -e "$DBS_STATE_DIR/instances/$1" ]; }
 says_not_running() { fails 69 "does not run" "$DBS" sql "$1" -e 'SELECT 1'; }
 
 stopped_by_sql()
@@ -662,7 +483,17 @@ downs()
 {
 	"$DBS" down --all
 	[ "$(ps_of a state)" = stopped ]
-	"$DBS" up --all
+	[ "$("$DBS" up --all --dry-run --json | jq -c .names)" = '["a","b"]' ]
+	[ "$(ps_of a state)" = stopped ]
+	# one that cannot be started is in nobody's way
+	mv "$DBS_STATE_DIR/instances/a/instance.json" "$HOST_TMP/a.json"
+	jq '.server = "/no/such"' "$HOST_TMP/a.json" \
+		>"$DBS_STATE_DIR/instances/a/instance.json"
+	fails 3 "instance 'a' is not up" "$DBS" up --all
+	[ "$(ps_of b state)" = running ]
+	mv "$HOST_TMP/a.json" "$DBS_STATE_DIR/instances/a/instance.json"
+	"$DBS" down --all
+	[ "$("$DBS" up --all | sort | tr '\n' ' ')" = "a b " ]
 	[ "$(ps_of a state)" = running ]
 	[ "$(ps_of a port)" = "$PORT_A" ]
 	[ "$(ps_of nested state)" = stopped ]
@@ -680,10 +511,7 @@ main()
 	command -v mariadbd >/dev/null || skip "no MariaDB"
 	command -v jq >/dev/null || skip "no jq"
 	: "${DBS:?the dbs to test}"
-	# shellcheck disable=SC2034 # host_end calls it
-	HOST_EXIT_HOOK=stop_all
-	host_begin dbs-e2e
-	: >"$HOST_TMP/claim.log"
+	e2e_begin dbs-e2e stop_all
 	MNT=$HOST_TMP/mnt
 	mkdir "$MNT"
 	export DBS_POOL=$HOST_TMP/pool DBS_STATE_DIR=$HOST_TMP/state
@@ -707,6 +535,12 @@ main()
 	claim "refresh" refreshed
 	claim "a lease protects" held
 	claim "two commands at once: the second is refused" locked
+	claim "restore: who writes in it is said, and nothing is stopped" \
+		foreign_writer
+	claim "logs and sql as JSON" printed_as_json
+	claim "a state directory that is not absolute" relative_state_dir
+	claim "a port that another takes meanwhile" port_lost
+	claim "kill -9 of up" killed_up
 	claim "what cannot be started says why and leaves nothing" bad_ups
 	claim "what always crashes is given up, and restored" crash_loop
 	claim "its time is over" time_is_over

@@ -12,38 +12,11 @@
 # after a crash, with its doublewrite buffer off.
 set -Eeuo pipefail
 
-here=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source=tools/lib/host.sh
-. "$here/../../tools/lib/host.sh"
+# shellcheck source=tests/e2e/lib.bash
+. "$(dirname "$0")/lib.bash"
 
 WRITERS=4
 SNAPSHOTS=5
-
-skip()
-{
-	echo "skipped: $*"
-	exit 77
-}
-
-# claim TEXT COMMAND...
-claim()
-{
-	local text=$1
-
-	shift
-	CLAIM=$text
-	"$@" >"$HOST_TMP/claim.log" 2>&1
-	CLAIM=""
-	echo "ok: $text"
-}
-
-show_failure()
-{
-	[ "$1" -ne 0 ] || return 0
-	[ -z "${CLAIM:-}" ] || host_say "not ok: $CLAIM"
-	tail -n 20 "$HOST_TMP/claim.log" >&2 || true
-	tail -n 20 "$HOST_TMP"/run/*.err >&2 || true
-}
 
 schema()
 {
@@ -163,10 +136,7 @@ main()
 	[ -e /dev/fuse ] || skip "no /dev/fuse"
 	command -v mariadbd >/dev/null || skip "no MariaDB"
 	: "${DBS:?the dbs to test}"
-	# shellcheck disable=SC2034 # host_end calls it
-	HOST_EXIT_HOOK=show_failure
-	host_begin dbs-e2e
-	: >"$HOST_TMP/claim.log"
+	e2e_begin dbs-e2e
 	MNT=$HOST_TMP/mnt
 	mkdir "$MNT"
 	export DBS_POOL=$HOST_TMP/pool

@@ -11,66 +11,14 @@
 # worker 'deaf' ignores SIGTERM and has a child in a session of its own.
 set -Eeuo pipefail
 
-here=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source=tools/lib/host.sh
-. "$here/../../tools/lib/host.sh"
-
-skip()
-{
-	echo "skipped: $*"
-	exit 77
-}
-
-# claim TEXT COMMAND...
-claim()
-{
-	local text=$1
-
-	shift
-	CLAIM=$text
-	"$@" >"$HOST_TMP/claim.log" 2>&1
-	CLAIM=""
-	echo "ok: $text"
-}
-
-# fails CODE TEXT COMMAND...: with this exit code, saying TEXT
-fails()
-{
-	local code=$1 text=$2 got=0 said
-
-	shift 2
-	said=$("$@" 2>&1) || got=$?
-	printf '%s\n' "$said"
-	if [ "$got" -ne "$code" ]; then
-		echo "exit code $got, wanted $code"
-		return 1
-	fi
-	grep -qE "$text" <<<"$said"
-}
-
-# with a plain '!' a shell that ends on errors goes on
-not() { ! "$@"; }
-
-# until_true COMMAND...: within half a minute
-until_true()
-{
-	local i
-
-	for ((i = 0; i < 300; i++)); do
-		! "$@" || return 0
-		sleep 0.1
-	done
-	echo "never true: $*"
-	return 1
-}
+# shellcheck source=tests/e2e/lib.bash
+. "$(dirname "$0")/lib.bash"
 
 stop_all()
 {
 	local name log
 
 	if [ "$1" -ne 0 ]; then
-		[ -z "${CLAIM:-}" ] || host_say "not ok: $CLAIM"
-		tail -n 30 "$HOST_TMP/claim.log" >&2 || true
 		"$DBS" ps >&2 || true
 		for log in "$DBS_STATE_DIR"/workers/*/stderr.log; do
 			[ ! -e "$log" ] || tail -n 12 "$log" >&2
@@ -371,6 +319,23 @@ given_up()
 	config
 }
 
+# It is stopped anyway, so it is not in a restore's way.
+writes_in_dataset()
+{
+	local pid
+
+	config '  inside:' '    instance: shop' "    command: [/bin/bash, -c,
+      'exec 5>>$MNT/shop/by-worker; while :; do sleep 0.1; done']" \
+		"    user: $(host_mariadb_user)" '    directory: /'
+	"$DBS" workers start inside
+	until_true [ -e "$MNT/shop/by-worker" ]
+	pid=$(pid_of inside 1)
+	"$DBS" restore shop --yes
+	until_true other_pid inside 1 "$pid"
+	"$DBS" workers stop inside
+	config
+}
+
 # A client shuts the server down: its workers end with it.
 instance_ends()
 {
@@ -397,7 +362,14 @@ gone()
 	[ ! -e "$DBS_STATE_DIR/workers/queue" ]
 	not pgrep -f -- "$DBS_STATE_DIR/"
 	not pgrep -f -- "$HOST_TMP/bin-"
-	not pgrep -f '^dbs __worker (queue|deaf|bad)'
+	[ -z "$(monitors)" ]
+}
+
+# monitors: those of the workers of this test
+monitors()
+{
+	pgrep -f '^dbs __worker ' | sed 's|.*|/proc/&/environ|' |
+		xargs -r grep -lazxF "DBS_STATE_DIR=$DBS_STATE_DIR" 2>/dev/null
 }
 
 main()
@@ -407,10 +379,7 @@ main()
 	command -v mariadbd >/dev/null || skip "no MariaDB"
 	command -v jq >/dev/null || skip "no jq"
 	: "${DBS:?the dbs to test}"
-	# shellcheck disable=SC2034 # host_end calls it
-	HOST_EXIT_HOOK=stop_all
-	host_begin dbs-e2e-workers
-	: >"$HOST_TMP/claim.log"
+	e2e_begin dbs-e2e-workers stop_all
 	chmod 755 "$HOST_TMP"
 	MNT=$HOST_TMP/mnt
 	mkdir "$MNT"
@@ -433,6 +402,7 @@ main()
 	claim "kill -9 of the monitor, and of everything" killed_monitor
 	claim "kill -9 of the server: they wait and work on" server_killed
 	claim "what always fails is given up, what may end ends" given_up
+	claim "one that writes in the dataset" writes_in_dataset
 	claim "they end with their instance" instance_ends
 	claim "their output is rotated" rotated
 	claim "down: nothing is left" gone

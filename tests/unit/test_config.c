@@ -112,7 +112,7 @@ static void config__what_is_wrong_in_instances_has_its_line(void **state)
 {
 	(void)state;
 	bad("instance: {}\n",
-	    ":1: unknown key 'instance' (instances, workers)");
+	    ":1: unknown key 'instance' (instances, workers, nightly)");
 	bad("- a\n", ":1: 'the file' is a list (a mapping)");
 	bad("\ninstances: yes\n", ":2: 'instances' is a text (a mapping)");
 	bad("instances:\n  server: bin\n",
@@ -173,6 +173,75 @@ static void config__what_is_wrong_in_workers_has_its_line(void **state)
 	    "grace)");
 }
 
+#define NIGHTLY	     "nightly:\n  datasets:\n    prod:\n"
+#define NIGHTLY_FROM NIGHTLY "      import:\n        from: /d.sql\n"
+
+static void config__a_night_is_as_written(void **state)
+{
+	const json_t *prod, *import;
+	struct config config;
+
+	(void)state;
+	good(WORKER, &config);
+	CHECK(!config.nightly);
+	config_release(&config);
+	good(NIGHTLY_FROM "        publish: /dumps\n"
+			  "        keep_published: 7\n"
+			  "      prune: { keep_last: 3, keep_daily: 0 }\n"
+			  "      refresh: [a, b]\n"
+			  "    'ci-*': { prune: { keep_last: 1 } }\n"
+			  "  expired: yes\n",
+	     &config);
+	CHECK(json_is_true(json_object_get(config.nightly, "expired")));
+	prod = json_array_get(json_object_get(config.nightly, "datasets"), 0);
+	CHECK_STR(json_string_value(json_object_get(prod, "name")), "prod");
+	import = json_object_get(prod, "import");
+	CHECK_STR(json_string_value(json_object_get(import, "from")), "/d.sql");
+	CHECK_INT(number(import, "keep_published"), 7);
+	CHECK_INT(number(json_object_get(prod, "prune"), "last"), 3);
+	CHECK(!json_object_get(json_object_get(prod, "prune"), "daily"));
+	CHECK_UINT(json_array_size(json_object_get(prod, "refresh")), 2);
+	config_release(&config);
+}
+
+static void config__what_is_wrong_in_a_night_has_its_line(void **state)
+{
+	(void)state;
+	bad(NIGHTLY "      import: {}\n", ":4: 'import' has no 'from'");
+	bad(NIGHTLY "      import:\n        from: '-'\n",
+	    ":5: 'from' is '-' (a path from /, or a URL)");
+	bad(NIGHTLY "      import:\n        from: https://a:b@c/d\n",
+	    ":5: 'from' has a password in it (mysql:// takes "
+	    "'password_file', https:// takes ~/.netrc)");
+	bad(NIGHTLY_FROM "        keep_published: 7\n",
+	    ":4: 'keep_published' needs 'publish'");
+	bad(NIGHTLY_FROM "        keep_published: 0\n",
+	    ":6: 'keep_published' is '0' (1 to 100000)");
+	bad(NIGHTLY_FROM "        snapshot: x\n",
+	    ":6: unknown key 'snapshot' (from, rules, database, server, ca, "
+	    "password_file, publish, keep_published)");
+	bad(NIGHTLY "      prune: { keep_last: 0 }\n",
+	    ":4: 'prune' keeps nothing (as { keep_daily: 7 })");
+	bad(NIGHTLY "      prune: { keep_last: x }\n",
+	    ":4: 'keep_last' is 'x' (0 to 100000)");
+	bad(NIGHTLY "      refresh: staging\n",
+	    ":4: 'refresh' is a text (a list of instances)");
+	bad(NIGHTLY "      refresh: [a, a]\n",
+	    ":4: the instance's name 'a' stands there twice");
+	bad(NIGHTLY "      refresh: []\n",
+	    ":3: nothing is to be done with 'prod' (import, prune, refresh)");
+	bad("nightly:\n  datasets:\n    'ci-*':\n      refresh: [a]\n",
+	    ":3: 'ci-*' is a pattern, which takes only 'prune'");
+	bad("nightly:\n  datasets:\n    a b: { prune: { keep_last: 1 } }\n",
+	    ":3: the dataset's name 'a b' has a character other than "
+	    "letters, digits, '.', '_', '-' and ':'");
+	bad(NIGHTLY_FROM "        publish: /d\n    emp:\n"
+			 "      import: { from: /e.sql, publish: /d }\n",
+	    ":7: 'prod' and 'emp' both publish in '/d'");
+	bad("nightly:\n  expired: maybe\n",
+	    ":2: 'expired' is 'maybe' (true, false)");
+}
+
 static void config__root_takes_none_that_others_can_write(void **state)
 {
 	struct yaml_error error = {""};
@@ -203,6 +272,8 @@ int main(void)
 		cmocka_unit_test(
 			config__what_is_wrong_in_instances_has_its_line),
 		cmocka_unit_test(config__what_is_wrong_in_workers_has_its_line),
+		cmocka_unit_test(config__a_night_is_as_written),
+		cmocka_unit_test(config__what_is_wrong_in_a_night_has_its_line),
 		cmocka_unit_test(config__root_takes_none_that_others_can_write),
 	};
 	int failed;

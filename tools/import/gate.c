@@ -182,10 +182,11 @@ bool gate_next(struct gate_table *table)
 {
 	uint64_t row, every;
 
-	if (!table || table->nr_samples >= GATE_SAMPLES_MAX)
+	if (!table)
 		return false;
 	row = table->nr_rows++;
-	every = UINT64_C(1) << (table->nr_samples / (GATE_SAMPLES_MAX / 8));
+	every = UINT64_C(1)
+		<< MIN_OF(table->nr_samples / (GATE_SAMPLES_MAX / 8), 40u);
 	return row % every == 0;
 }
 

@@ -34,6 +34,7 @@ struct http {
 	/* atomic */
 	_Atomic uint64_t size;
 	atomic_uint resumed;
+	atomic_bool stops;
 };
 
 bool http_is_url(const char *text)
@@ -142,6 +143,16 @@ static size_t on_bytes(char *p, size_t size, size_t nr, void *arg)
 	return len;
 }
 
+/* At least once a second, also when nothing comes. */
+static int on_progress(void *arg, curl_off_t all, curl_off_t now,
+		       curl_off_t up_all, curl_off_t up)
+{
+	struct http *h = arg;
+
+	(void)all, (void)now, (void)up_all, (void)up;
+	return atomic_load(&h->stops);
+}
+
 /* ---- all of it ----------------------------------------------------------- */
 
 /* Is it of use to try again? */
@@ -208,7 +219,8 @@ static void *run(void *arg)
 		curl_easy_setopt(h->curl, CURLOPT_RESUME_FROM_LARGE,
 				 (curl_off_t)h->got);
 		code = curl_easy_perform(h->curl);
-		if (h->closed || h->changed || !is_break(h, code))
+		if (h->closed || h->changed || atomic_load(&h->stops) ||
+		    !is_break(h, code))
 			break;
 		tries = h->got > before ? 1 : tries + 1;
 		if (tries >= HTTP_TRIES) {
@@ -216,12 +228,16 @@ static void *run(void *arg)
 				code = CURLE_PARTIAL_FILE;
 			break;
 		}
-		if (tries > 1)
-			sleep(tries < WAIT_MAX_S ? tries - 1 : WAIT_MAX_S);
+		for (unsigned s = 1;
+		     s < tries && s <= WAIT_MAX_S && !atomic_load(&h->stops);
+		     s++)
+			sleep(1);
 		if (h->got)
 			atomic_fetch_add(&h->resumed, 1);
 	}
-	h->err = h->closed ? 0 : verdict(h, code);
+	h->err = h->closed || code == CURLE_ABORTED_BY_CALLBACK
+			 ? 0
+			 : verdict(h, code);
 	close(h->fd);
 	return NULL;
 }
@@ -255,6 +271,10 @@ int http_open(const char *url, const char *ca, struct http **out, int *fd)
 		curl_easy_setopt(h->curl, CURLOPT_WRITEDATA, h);
 		curl_easy_setopt(h->curl, CURLOPT_HEADERFUNCTION, on_header);
 		curl_easy_setopt(h->curl, CURLOPT_HEADERDATA, h);
+		curl_easy_setopt(h->curl, CURLOPT_XFERINFOFUNCTION,
+				 on_progress);
+		curl_easy_setopt(h->curl, CURLOPT_XFERINFODATA, h);
+		curl_easy_setopt(h->curl, CURLOPT_NOPROGRESS, 0L);
 	}
 	if (!h->curl || pthread_create(&h->thread, NULL, run, h)) {
 		close(fds[0]);
@@ -275,6 +295,11 @@ uint64_t http_size(const struct http *h)
 unsigned http_resumed(const struct http *h)
 {
 	return atomic_load(&h->resumed);
+}
+
+void http_stop(struct http *h)
+{
+	atomic_store(&h->stops, true);
 }
 
 int http_close(struct http *h, char *why, size_t cap)

@@ -27,6 +27,8 @@ int http_open(const char *url, const char *ca, struct http **out, int *fd);
 uint64_t http_size(const struct http *http);
 /** How many times it went on after a break. */
 unsigned http_resumed(const struct http *http);
+/** Nobody wants the rest: http_close() then does not wait for it. */
+void http_stop(struct http *http);
 /**
  * End.  @why: out, what went wrong
  * Returns 0, or -errno: -ENOENT, -EACCES, -EIO

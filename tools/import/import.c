@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -31,6 +32,11 @@ static void catch_signals(void)
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);
+}
+
+static bool is_interrupted(void)
+{
+	return interrupted != 0;
 }
 
 static void draw(struct import *im, uint64_t now)
@@ -170,6 +176,8 @@ static int fail_reader(struct import *im)
 	int code;
 
 	undraw(im);
+	if (interrupted)
+		return import_fail(im, -ECANCELED);
 	snprintf(why, sizeof(why), "%s", source_error(im->source));
 	code = source_end(im->source, false);
 	if (code != CTL_OK)
@@ -436,18 +444,27 @@ static int open_rules(struct import *im)
 	im->gate = gate_new();
 	if (!im->gate)
 		return fail(CTL_FAILED, "out of memory");
+	path = rules_key_path(im->rules);
+	if (rules_need_key(im->rules)) {
+		if (!path)
+			return fail(CTL_CONFIG,
+				    "the rules need a secret key: name its "
+				    "file in key_file or $%s",
+				    RULES_KEY_ENV);
+		err = mask_key_load(path, &im->key, why, sizeof(why));
+		if (err)
+			return fail(code_of_rules(err), "%s", why);
+	} else {
+		/* null and fixed are masks too: any key does */
+		char any[32];
+
+		if (getrandom(any, sizeof(any), 0) != sizeof(any) ||
+		    !(im->key = mask_key_new(any, sizeof(any))))
+			return fail(CTL_FAILED, "out of memory");
+	}
 	if (rules_mask(im->rules) && proof_new(&im->proof))
 		return fail(CTL_FAILED, "out of memory");
-	if (!rules_need_key(im->rules))
-		return CTL_OK;
-	path = rules_key_path(im->rules);
-	if (!path)
-		return fail(CTL_CONFIG,
-			    "the rules need a secret key: name its file in "
-			    "key_file or $%s",
-			    RULES_KEY_ENV);
-	err = mask_key_load(path, &im->key, why, sizeof(why));
-	return err ? fail(code_of_rules(err), "%s", why) : CTL_OK;
+	return CTL_OK;
 }
 
 static unsigned nr_connections(void)
@@ -485,13 +502,21 @@ static int begin_server(struct import *im)
 	return code;
 }
 
+static int open_source(struct import *im)
+{
+	struct source_options options = im->options->source;
+
+	options.stops = is_interrupted;
+	return source_open(&options, &im->source);
+}
+
 static int begin(struct import *im)
 {
 	const struct import_options *o = im->options;
 	int code = open_rules(im);
 
 	if (code == CTL_OK)
-		code = source_open(&o->source, &im->source);
+		code = open_source(im);
 	if (code == CTL_OK)
 		code = client_open(im->inv, NULL, &im->client);
 	if (code == CTL_OK)

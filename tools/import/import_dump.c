@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
@@ -53,8 +54,8 @@ int import_dump_open(const char *dir, struct import_dump **out)
 	/* one more thread, where the library has them */
 	ZSTD_CCtx_setParameter(d->ctx, ZSTD_c_nbWorkers, 1);
 	d->fd = open(d->temp,
-		     O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-		     0644);
+		     O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+		     0600); /* nobody reads what is not proved */
 	if (d->fd < 0)
 		return fail(errno == ENOENT   ? CTL_NOT_FOUND
 			    : errno == EACCES ? CTL_NOT_PERMITTED
@@ -178,6 +179,9 @@ int import_dump_finish(struct import_dump *d)
 {
 	unsigned char sha256[32];
 	const int err = pack(d, "", 0, ZSTD_e_end);
+	const mode_t mask = umask(0);
+
+	umask(mask);
 
 	if (err)
 		return fail(err == -ENOSPC || err == -EDQUOT ? CTL_NO_SPACE
@@ -186,7 +190,7 @@ int import_dump_finish(struct import_dump *d)
 	EVP_DigestFinal_ex(d->digest, sha256, NULL);
 	for (unsigned i = 0; i < 32; i++)
 		snprintf(d->sum + 2 * i, 3, "%02x", sha256[i]);
-	if (fsync(d->fd))
+	if (fchmod(d->fd, 0666 & ~mask) || fsync(d->fd))
 		return fail(CTL_FAILED, "'%s': %m", d->temp);
 	return CTL_OK;
 }

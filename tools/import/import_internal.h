@@ -29,6 +29,7 @@ struct import_table {
 	struct gate_table *gate;
 	int *proof;	  /* per column: its number in the proof; -1: none */
 	bool is_row_wise; /* its rows have to be looked at */
+	bool is_altered;  /* its columns may be others than in table */
 	uint64_t nr_seen, nr_rows; /* in the dump; loaded */
 	char *keys;		   /* ALTER TABLE, or NULL */
 	char **alone;		   /* those of one key each */

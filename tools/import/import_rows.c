@@ -69,6 +69,7 @@ static void table_clear(struct import_table *t)
 		free(t->alone[i]);
 	free(t->alone);
 	t->table = NULL;
+	t->is_altered = false;
 	t->plan = NULL;
 	t->proof = NULL;
 	t->keys = t->foreign = NULL;
@@ -206,6 +207,11 @@ static int on_create(void *arg, struct sql_table *table)
 		t = add_table(im, &table->name);
 	if (!t)
 		return -ENOMEM;
+	/* IF NOT EXISTS: the server keeps the first */
+	if (im->rules && t->table)
+		return REFUSE(im, CTL_FAILED,
+			      "the dump has a second CREATE TABLE of '%s'",
+			      t->full);
 	table_clear(t);
 	t->table = sql_table_get(table);
 	if (!im->rules)
@@ -260,6 +266,15 @@ static int map_columns(struct import *im, const struct sql_insert *insert)
 		im->cap_map = nr;
 	}
 	im->nr_map = nr;
+	for (unsigned i = 0; i < nr && !insert->columns; i++)
+		if (insert->table->columns[i].invisible)
+			return REFUSE(
+				im, CTL_FAILED,
+				"the dump has rows of table '%s' without "
+				"names of columns, and one of its columns "
+				"is invisible (dump with "
+				"--complete-insert)",
+				im->current->full);
 	for (unsigned i = 0; i < nr; i++) {
 		int at = insert->columns ? sql_table_column(insert->table,
 							    insert->columns[i])
@@ -292,6 +307,11 @@ static int on_insert(void *arg, const struct sql_insert *insert)
 			      insert->name.table);
 	if (t->plan->data == DATA_SKIP || t->plan->data == DATA_STRUCTURE)
 		return SQL_ROWS_DROP;
+	if (t->is_altered)
+		return REFUSE(im, CTL_FAILED,
+			      "the dump has rows of table '%s' after an ALTER "
+			      "TABLE, so no rule can be kept",
+			      t->full);
 	if (!t->is_row_wise)
 		return SQL_ROWS_KEEP;
 	err = map_columns(im, insert);
@@ -474,13 +494,85 @@ static int on_row(void *arg, const struct sql_event *row,
 static int on_opaque(void *arg, const struct sql_event *text)
 {
 	struct import *im = arg;
+	size_t len = 0;
 
 	if (!im->rules || (!rules_strict(im->rules) && !im->proof))
 		return 0;
+	/* what it is, but no value of it: IM3 */
+	while (len < text->len && len < 40 &&
+	       !strchr("'\"(=", text->bytes[len]))
+		len++;
 	return REFUSE(im, CTL_CHECK_FAILED,
 		      "the statement at byte %" PRIu64 " of the dump may carry "
-		      "rows that no rule can be used on: '%.40s...'",
-		      text->offset, text->bytes);
+		      "rows that no rule can be used on: '%.*s...'",
+		      text->offset, (int)len, text->bytes);
+}
+
+/* SET of what is the server's, not the session's. */
+static bool is_of_server(struct sql_lexer *lex)
+{
+	static const char *const words[] = {"GLOBAL", "PERSIST", "PERSIST_ONLY",
+					    "PASSWORD", "ROLE"};
+
+	for (;;) {
+		const struct sql_token t = sql_lexer_next(lex);
+
+		if (t.kind == SQL_TOK_END || t.kind == SQL_TOK_MORE)
+			return false;
+		for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+			if (sql_token_is(&t, words[i]))
+				return true;
+	}
+}
+
+/* CREATE or DROP DATABASE, of the server's own ones. */
+static bool is_of_system(struct sql_lexer *lex)
+{
+	static const char *const words[] = {"CREATE", "DROP", "DATABASE",
+					    "SCHEMA", "IF",   "NOT",
+					    "EXISTS", "OR",   "REPLACE"};
+	struct sql_token t;
+	char name[4 * SQL_NAME_MAX + 1];
+	bool word;
+
+	do {
+		t = sql_lexer_next(lex);
+		word = false;
+		for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+			word |= sql_token_is(&t, words[i]);
+	} while (word);
+	if (!sql_token_is_name(&t) || t.len >= sizeof(name))
+		return false;
+	sql_token_name(&t, name);
+	return is_system(name);
+}
+
+static int on_leave_out(void *arg, const struct sql_event *text)
+{
+	struct import *im = arg;
+	struct sql_lexer lex = {
+		.p = text->bytes,
+		.end = text->bytes + text->len,
+		.dialect = sql_reader_dialect(im->reader),
+		.whole = true,
+	};
+
+	switch (text->what.verb) {
+	case SQL_VERB_LEFT_OUT:
+		return 1;
+	case SQL_VERB_HARMLESS: {
+		const struct sql_token t = sql_lexer_next(&lex);
+
+		return sql_token_is(&t, "DO");
+	}
+	case SQL_VERB_SET:
+		return is_of_server(&lex);
+	case SQL_VERB_CREATE_DATABASE:
+	case SQL_VERB_DROP_OTHER:
+		return is_of_system(&lex);
+	default:
+		return 0;
+	}
 }
 
 /* ---- statements to the server ---------------------------------------------- */
@@ -513,6 +605,16 @@ static int need_database(struct import *im, uint64_t offset)
 	return err;
 }
 
+static bool memmem_case(const char *text, size_t len, const char *word)
+{
+	const size_t n = strlen(word);
+
+	for (size_t i = 0; i + n <= len; i++)
+		if (!strncasecmp(text + i, word, n))
+			return true;
+	return false;
+}
+
 static int on_table_statement(struct import *im, const struct sql_statement *st)
 {
 	struct import_table *t = find(im, st->name);
@@ -532,17 +634,10 @@ static int on_table_statement(struct import *im, const struct sql_statement *st)
 	/* as mysqldump does with what stood for a view until it is made */
 	if (t && st->verb == SQL_VERB_DROP_TABLE)
 		table_forget(im, t);
+	if (t && st->verb == SQL_VERB_ALTER_TABLE &&
+	    !memmem_case(st->sql, st->len, "ABLE KEYS"))
+		t->is_altered = true;
 	return load_table(im->load, full, st->sql, st->len, st->offset);
-}
-
-static bool memmem_case(const char *text, size_t len, const char *word)
-{
-	const size_t n = strlen(word);
-
-	for (size_t i = 0; i + n <= len; i++)
-		if (!strncasecmp(text + i, word, n))
-			return true;
-	return false;
 }
 
 /*
@@ -572,6 +667,7 @@ static int on_statement(void *arg, const struct sql_statement *st)
 	case SQL_VERB_LOCK:
 	case SQL_VERB_UNLOCK:
 	case SQL_VERB_HARMLESS:
+	case SQL_VERB_LEFT_OUT:
 		/* of one connection, and there are several */
 		return 0;
 	case SQL_VERB_SET:
@@ -622,6 +718,8 @@ const struct sql_rewriter_ops import_ops = {
 	.insert = on_insert,
 	.row = on_row,
 	.opaque = on_opaque,
+	.leave_out = on_leave_out,
+	.no_comments = true,
 	.write = on_write,
 	.statement = on_statement,
 };

@@ -293,7 +293,12 @@ static int clean_up(struct import *im)
 	json_array_foreach(items, i, item)
 	{
 		const char *name = out_get_text(item, "name");
+		const char *pid = name + strlen(im->options->dataset) +
+				  strlen(".import-");
 
+		/* ours have a process's number there */
+		if (!*pid || strspn(pid, "0123456789") != strlen(pid))
+			continue;
 		if (code != CTL_OK || finish_left(im, name))
 			continue;
 		note("removing '%s', which a killed import left", name);

@@ -159,6 +159,7 @@ static int open_worker(struct load *load, struct worker *w, const char *socket,
 		       const char *user)
 {
 	unsigned long packet = PACKET_MAX;
+	unsigned no = 0;
 
 	w->load = load;
 	w->last = &w->first;
@@ -167,6 +168,8 @@ static int open_worker(struct load *load, struct worker *w, const char *socket,
 		return -ENOMEM;
 	mysql_options(w->mysql, MYSQL_OPT_MAX_ALLOWED_PACKET, &packet);
 	mysql_options(w->mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+	/* a dump must not ask for our files */
+	mysql_options(w->mysql, MYSQL_OPT_LOCAL_INFILE, &no);
 	if (!mysql_real_connect(w->mysql, NULL, user, "", NULL, 0, socket,
 				CLIENT_MULTI_RESULTS) ||
 	    mysql_query(w->mysql, "SET SESSION unique_checks=0, "

@@ -187,11 +187,7 @@ struct mask_buf {
 	struct mask_ctx *ctx;
 };
 
-/**
- * @key: NULL: only for masks that need none, see rules_need_key()
- *
- * Errors: -ENOMEM
- */
+/** Errors: -ENOMEM */
 int mask_buf_init(struct mask_buf *buf, const struct mask_key *key);
 void mask_buf_release(struct mask_buf *buf);
 

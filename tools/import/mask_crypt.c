@@ -194,7 +194,7 @@ int mask_buf_init(struct mask_buf *buf, const struct mask_key *key)
 	bool ok = ctx != NULL;
 
 	memset(buf, 0, sizeof(*buf));
-	for (int i = 0; i < NR_USES && ok && key; i++) {
+	for (int i = 0; i < NR_USES && ok; i++) {
 		ctx->cipher[i] = cipher_new(i == USE_HASH ? EVP_aes_128_cbc()
 							  : EVP_aes_128_ecb(),
 					    key->aes[i]);
@@ -204,7 +204,7 @@ int mask_buf_init(struct mask_buf *buf, const struct mask_key *key)
 		ctx_free(ctx);
 		return -ENOMEM;
 	}
-	ctx->offset = key ? key->offset : 0;
+	ctx->offset = key->offset;
 	ctx->inner.ctx = ctx;
 	buf->ctx = ctx;
 	return 0;

@@ -73,6 +73,12 @@ enum mask_label {
 
 #define TEXT_BITS_UNIQUE 64
 
+/* ---- mask.c ------------------------------------------------------------------- */
+
+/** Say in @why what is wrong.  Returns -EINVAL */
+int mask_refuse(char *why, size_t size, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
 /* ---- mask_crypt.c ------------------------------------------------------------- */
 
 struct crypt_hash {

@@ -70,7 +70,9 @@ static int make_dirs(struct private_server *p, const char *name)
 			    "'%s' is too long for a socket; choose a shorter "
 			    "$DBS_STATE_DIR",
 			    p->socket);
-	if (code == CTL_OK && mkdir(path, 0755) && errno != EEXIST)
+	/* root of the server has no password: nobody else gets at its socket */
+	if (code == CTL_OK &&
+	    ((mkdir(path, 0700) && errno != EEXIST) || chmod(path, 0700)))
 		return fail(CTL_FAILED, "'%s': %m", path);
 	if (code == CTL_OK && !geteuid() && lchown(path, p->uid, p->gid))
 		return fail(CTL_FAILED, "'%s': %m", path);
@@ -85,9 +87,13 @@ static int take_lock(struct private_server *p, const char *name)
 	p->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (p->lock < 0)
 		return fail(CTL_FAILED, "'%s': %m", path);
-	if (flock(p->lock, LOCK_EX | LOCK_NB))
+	if (flock(p->lock, LOCK_EX | LOCK_NB)) {
+		/* what is in the folder is the other one's */
+		close(p->lock);
+		p->lock = -1;
 		return fail(CTL_CONFLICT,
 			    "another import into '%s' is under way", name);
+	}
 	return CTL_OK;
 }
 
@@ -122,6 +128,8 @@ int private_open(const char *name, const char *path, struct private_server *p)
 	if (code != CTL_OK)
 		return code;
 	left = server_find_running(p->pid_file, p->uid);
+	if (left <= 0)
+		left = server_scan(p->pid_file, p->uid);
 	if (left > 0) {
 		note("ending the server (pid %d) that a killed import left",
 		     (int)left);
@@ -208,6 +216,8 @@ static json_t *options_of(const struct private_server *p)
 		"slow-query-log=OFF",
 		"event-scheduler=OFF",
 		"local-infile=OFF",
+		/* DATA DIRECTORY: all of a table is in the snapshot */
+		"skip-symbolic-links",
 		"performance-schema=OFF",
 		"max-allowed-packet=1G",
 		"max-connections=32",
@@ -244,6 +254,7 @@ static json_t *options_of(const struct private_server *p)
 	    buffer_pool(p->packed));
 	add(options, "datadir=%s", p->datadir);
 	add(options, "tmpdir=%s", p->tmpdir);
+	add(options, "secure-file-priv=%s", p->tmpdir);
 	add(options, "socket=%s", p->socket);
 	return options;
 }

@@ -18,6 +18,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,15 +57,19 @@ static int run_as_user(const struct private_server *p, char *const *argv)
 		    dup2(log, STDERR_FILENO) < 0)
 			_exit(126);
 		close_range(STDERR_FILENO + 1, ~0u, 0);
-		if (!geteuid() && (setgid(p->gid) || setuid(p->uid)))
+		if (!geteuid() &&
+		    (setgroups(0, NULL) || setgid(p->gid) || setuid(p->uid)))
 			_exit(126);
 		if (chdir("/"))
 			_exit(126);
 		execve(argv[0], argv, env);
 		_exit(127);
 	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+	if (pid < 0)
 		return -ECHILD;
+	while (waitpid(pid, &status, 0) != pid)
+		if (errno != EINTR)
+			return -ECHILD;
 	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -ENOEXEC;
 }
 

@@ -41,10 +41,10 @@ const char *rules_key_path(const struct rules *rules);
 const char *rules_hash(const struct rules *rules);
 size_t rules_nr_tables(const struct rules *rules);
 size_t rules_nr_columns(const struct rules *rules);
-/** Is any column masked? */
-bool rules_mask(const struct rules *rules);
 /** Does any rule need the key: to mask, or to sample? */
 bool rules_need_key(const struct rules *rules);
+/** Is there a mask but keep? */
+bool rules_mask(const struct rules *rules);
 
 /* ---- plans ------------------------------------------------------------------------ */
 

@@ -45,6 +45,15 @@ static void set_url_text(struct source *s, const char *url)
 		 (int)strcspn(at, "?#"), at);
 }
 
+static bool has_password(const char *url)
+{
+	const char *start = strstr(url, "://") + 3;
+	const size_t len = strcspn(start, "/?#");
+	const char *at = memchr(start, '@', len);
+
+	return at && memchr(start, ':', (size_t)(at - start));
+}
+
 static int add_whole(struct source *s, uint64_t size)
 {
 	s->parts = calloc(1, sizeof(*s->parts));
@@ -91,7 +100,12 @@ int source_open(const struct source_options *options, struct source **out)
 	} else if (http_is_url(from)) {
 		s->kind = SOURCE_URL;
 		set_url_text(s, from);
-		code = add_whole(s, 0);
+		code = has_password(from)
+			       ? fail(CTL_USAGE,
+				      "a password in an argument can be seen "
+				      "by "
+				      "everybody: put it into ~/.netrc")
+			       : add_whole(s, 0);
 	} else if (!strncasecmp(from, "mysql://", 8)) {
 		s->kind = SOURCE_SERVER;
 		code = source_server_parse(from, &s->server);
@@ -149,8 +163,11 @@ static int get_checksum(struct source *s)
 	size_t n;
 	int err;
 
-	if (snprintf(url, sizeof(url), "%s.sha256", s->options.from) >=
-	    (int)sizeof(url))
+	/* what follows the path may be a ticket for one file */
+	n = strcspn(s->options.from, "?#");
+	if (snprintf(url, sizeof(url), "%.*s.sha256%.*s", (int)n,
+		     s->options.from, (int)strcspn(s->options.from + n, "#"),
+		     s->options.from + n) >= (int)sizeof(url))
 		return CTL_OK;
 	err = http_get(url, s->options.ca, text, sizeof(text), why,
 		       sizeof(why));
@@ -207,8 +224,12 @@ int source_begin(struct source *s, unsigned i)
 ssize_t source_read(void *source, void *buf, size_t len)
 {
 	struct source *s = source;
-	const ssize_t n = unpack_read(s->unpack, buf, len);
 	size_t have = strlen(s->tail), add;
+	ssize_t n;
+
+	while ((n = unpack_read(s->unpack, buf, len)) == -EAGAIN)
+		if (s->options.stops && s->options.stops())
+			return -ECANCELED;
 
 	s->at_end = n == 0;
 	if (n <= 0)
@@ -247,8 +268,11 @@ static int end_url(struct source *s, bool whole, const char *sum)
 {
 	const unsigned resumed = http_resumed(s->http);
 	char why[512];
-	int err = http_close(s->http, why, sizeof(why));
+	int err;
 
+	if (!whole)
+		http_stop(s->http);
+	err = http_close(s->http, why, sizeof(why));
 	s->http = NULL;
 	if (err)
 		return fail(err == -ENOENT   ? CTL_NOT_FOUND

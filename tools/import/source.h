@@ -25,6 +25,7 @@ struct source_options {
 	const char *from;
 	const char *ca;		   /* of https://; NULL: the system's */
 	const char *password_file; /* of mysql://; NULL: $MYSQL_PWD */
+	bool (*stops)(void);	   /* asked while nothing comes; NULL: never */
 };
 
 /* One file of a source. */

@@ -70,6 +70,7 @@ struct sql_event {
 	const char *bytes; /* verbatim */
 	size_t len;
 	uint64_t offset; /* of the first of them in the dump */
+	bool comment;	 /* of SPACE: it is a piece of one comment */
 	/* of TEXT, USE, CREATE_* */
 	struct sql_what what;
 	/* of CREATE_TABLE; sql_table_get() to keep it */

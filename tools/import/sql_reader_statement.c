@@ -86,6 +86,7 @@ static int long_comment(struct sql_reader *r, struct sql_event *ev)
 	note_comment(r, p, reader_end(r));
 	r->comment = kind;
 	r->state = COMMENT;
+	ev->comment = true;
 	/* the last byte may be half of what ends it */
 	reader_give(r, ev, SQL_SPACE, reader_end(r) - 1);
 	return 0;
@@ -130,6 +131,7 @@ int reader_comment(struct sql_reader *r, struct sql_event *ev)
 {
 	const char *p = reader_pos(r), *end = reader_end(r), *past;
 
+	ev->comment = true;
 	if (r->comment == SQL_COMMENT_LINE) {
 		past = memchr(p, '\n', (size_t)(end - p));
 		past = past ? past + 1 : NULL;

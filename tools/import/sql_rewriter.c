@@ -164,6 +164,8 @@ static int on_statement(struct sql_rewriter *rw, const struct sql_event *ev)
 	};
 	int err = goes(rw, ev);
 
+	if (!err && rw->ops.leave_out)
+		err = rw->ops.leave_out(rw->arg, ev);
 	rw->known = false;
 	if (err < 0)
 		return err;
@@ -364,8 +366,57 @@ static int on_insert_end(struct sql_rewriter *rw, const struct sql_event *ev)
 		return 0;
 	if (rw->was_cut && ev->lead < ev->len)
 		return -ENOTSUP;
+	/* values stand there too, and no other callback sees them */
+	if (rw->rows == SQL_ROWS_LOOK && ev->lead < ev->len && rw->ops.opaque) {
+		err = rw->ops.opaque(rw->arg, ev);
+		if (err)
+			return err;
+	}
 	err = put(rw, ev->bytes, ev->len);
 	return err ? err : give_rows(rw, ev->insert, ev->bytes, ev->len);
+}
+
+/* ---- between statements --------------------------------------------------- */
+
+static bool is_marker(enum sql_comment kind, const char *p, size_t len)
+{
+	static const char *const markers[] = {
+		"-- MySQL dump", "-- MariaDB dump", "-- Dump completed"};
+
+	for (size_t i = 0; i < sizeof(markers) / sizeof(*markers); i++)
+		if (len >= strlen(markers[i]) &&
+		    !memcmp(p, markers[i], strlen(markers[i])))
+			return true;
+	return kind == SQL_COMMENT_SANDBOX;
+}
+
+/* White space and DELIMITER lines; a comment may have anything in it. */
+static int put_space(struct sql_rewriter *rw, const struct sql_event *ev)
+{
+	const char *p = ev->bytes, *end = p + ev->len, *q;
+	int err = 0;
+
+	for (; p < end && !ev->comment && !err; p = q) {
+		const enum sql_comment kind = sql_comment_at(p, end, true);
+
+		q = p + 1;
+		if (kind == SQL_COMMENT_NONE ||
+		    kind == SQL_COMMENT_EXECUTABLE) {
+			if ((*p | 0x20) == 'd' &&
+			    (q = memchr(p, '\n', (size_t)(end - p))))
+				q++;
+			q = q ? q : end;
+			err = put(rw, p, (size_t)(q - p));
+			continue;
+		}
+		q = sql_comment_end(kind, p, end, true);
+		q = q ? q : end;
+		if (is_marker(kind, p, (size_t)(q - p)))
+			err = put(rw, p, (size_t)(q - p));
+		else if (kind == SQL_COMMENT_LINE)
+			err = put(rw, "\n", 1);
+	}
+	return err;
 }
 
 /* ---- the run ------------------------------------------------------------- */
@@ -381,7 +432,8 @@ int sql_rewriter_step(struct sql_rewriter *rw)
 	case SQL_END:
 		return rw->ops.write ? flush(rw) : 0;
 	case SQL_SPACE:
-		err = put(rw, ev.bytes, ev.len);
+		err = rw->ops.no_comments ? put_space(rw, &ev)
+					  : put(rw, ev.bytes, ev.len);
 		break;
 	case SQL_INSERT:
 		err = on_insert(rw, &ev);

@@ -79,6 +79,10 @@ struct sql_rewriter_ops {
 	/** A text that may carry rows which no other callback sees. */
 	int (*opaque)(void *arg, const struct sql_event *text);
 
+	/** Does a statement without rows go?  1, 0 or -errno */
+	int (*leave_out)(void *arg, const struct sql_event *text);
+	bool no_comments; /* write only those that dump tools know one by */
+
 	int (*write)(void *arg, const char *bytes, size_t len);
 	int (*statement)(void *arg, const struct sql_statement *statement);
 };

@@ -161,14 +161,13 @@ static bool has_word(const char *p, const char *end, const char *word)
 static const struct sql_modes *saved_modes(const struct sql_session *s,
 					   const struct sql_token *name)
 {
-	static const struct sql_modes none;
 	char text[SQL_NAME_MAX + 1];
 
 	unquote(name, text, sizeof(text));
 	for (unsigned i = 0; i < s->nr_saved; i++)
 		if (!strcasecmp(s->saved[i].name, text))
 			return &s->saved[i].modes;
-	return &none;
+	return NULL;
 }
 
 static void save(struct sql_session *s, const struct sql_token *name)
@@ -192,9 +191,14 @@ static void save(struct sql_session *s, const struct sql_token *name)
 	to->modes = s->modes;
 }
 
+static const char unknown[] =
+	"sql_mode or the character set is set to a variable that was not saved "
+	"from one";
+
 static int set_mode(struct sql_session *s, const struct value *v,
 		    const char **what)
 {
+	const struct sql_modes *from;
 	bool on = s->modes.no_backslash;
 
 	switch (v->kind) {
@@ -206,7 +210,12 @@ static int set_mode(struct sql_session *s, const struct value *v,
 			on = has_word(v->p, v->end, MODE);
 		break;
 	case VALUE_USER:
-		on = saved_modes(s, &v->token)->no_backslash;
+		from = saved_modes(s, &v->token);
+		if (!from) {
+			*what = unknown;
+			return -ENOTSUP;
+		}
+		on = from->no_backslash;
 		break;
 	default:
 		if (has_word(v->p, v->end, MODE)) {
@@ -227,9 +236,15 @@ static int set_charset(struct sql_session *s, const struct value *v,
 
 	if (v->kind == VALUE_LITERAL)
 		unquote_lower(&v->token, name, sizeof(s->modes.charset));
-	else if (v->kind == VALUE_USER)
-		memcpy(name, saved_modes(s, &v->token)->charset,
-		       sizeof(s->modes.charset));
+	else if (v->kind == VALUE_USER) {
+		const struct sql_modes *from = saved_modes(s, &v->token);
+
+		if (!from) {
+			*what = unknown;
+			return -ENOTSUP;
+		}
+		memcpy(name, from->charset, sizeof(s->modes.charset));
+	}
 	for (size_t i = 0; i < sizeof(unreadable) / sizeof(*unreadable); i++)
 		if (!strcmp(name, unreadable[i])) {
 			*what = "the dump's character set cannot be read: dump "

@@ -83,14 +83,14 @@ static const struct {
 	{"DO", SQL_VERB_HARMLESS},
 	{"ANALYZE", SQL_VERB_HARMLESS},
 	{"OPTIMIZE", SQL_VERB_HARMLESS},
-	{"FLUSH", SQL_VERB_HARMLESS},
-	{"GRANT", SQL_VERB_HARMLESS},
-	{"REVOKE", SQL_VERB_HARMLESS},
-	{"CHANGE", SQL_VERB_HARMLESS},
-	{"INSTALL", SQL_VERB_HARMLESS},
-	{"DELETE", SQL_VERB_HARMLESS},
-	{"TRUNCATE", SQL_VERB_HARMLESS},
-	{"STOP", SQL_VERB_HARMLESS},
+	{"FLUSH", SQL_VERB_LEFT_OUT},
+	{"GRANT", SQL_VERB_LEFT_OUT},
+	{"REVOKE", SQL_VERB_LEFT_OUT},
+	{"CHANGE", SQL_VERB_LEFT_OUT},
+	{"INSTALL", SQL_VERB_LEFT_OUT},
+	{"DELETE", SQL_VERB_LEFT_OUT},
+	{"TRUNCATE", SQL_VERB_LEFT_OUT},
+	{"STOP", SQL_VERB_LEFT_OUT},
 };
 
 /* What CREATE, DROP and ALTER are of. */
@@ -107,11 +107,16 @@ static const struct {
 	 SQL_VERB_HARMLESS},
 	{"SCHEMA", SQL_VERB_CREATE_DATABASE, SQL_VERB_DROP_OTHER,
 	 SQL_VERB_HARMLESS},
+	/* accounts and passwords of production */
+	{"USER", SQL_VERB_LEFT_OUT, SQL_VERB_LEFT_OUT, SQL_VERB_LEFT_OUT},
+	{"ROLE", SQL_VERB_LEFT_OUT, SQL_VERB_LEFT_OUT, SQL_VERB_LEFT_OUT},
+	{"SERVER", SQL_VERB_LEFT_OUT, SQL_VERB_LEFT_OUT, SQL_VERB_LEFT_OUT},
+	{"TEMPORARY", SQL_VERB_OTHER, SQL_VERB_OTHER, SQL_VERB_OTHER},
 };
 
 static const char *const other_objects[] = {
-	"FUNCTION", "PROCEDURE", "EVENT", "SEQUENCE", "PACKAGE",
-	"USER",	    "ROLE",	 "INDEX", "SERVER",   "TABLESPACE",
+	"FUNCTION", "PROCEDURE", "EVENT",      "SEQUENCE",
+	"PACKAGE",  "INDEX",	 "TABLESPACE",
 };
 
 /* To past the word that says what the object is. */
@@ -189,8 +194,9 @@ static bool has_rows(struct sql_lexer *lex)
 			depth++;
 		else if (sql_token_is_sign(&t, ')') && depth > 0)
 			depth--;
-		else if (depth == 0 &&
-			 (sql_token_is(&t, "SELECT") || sql_token_is(&t, "AS")))
+		else if (sql_token_is(&t, "SELECT") ||
+			 (depth == 0 && (sql_token_is(&t, "AS") ||
+					 sql_token_is(&t, "VALUES"))))
 			return true;
 	}
 }
@@ -228,6 +234,13 @@ int sql_statement_classify(const struct sql_dialect *d, const char *text,
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
 		if (sql_token_is(&t, verbs[i].word))
 			out->verb = verbs[i].verb;
+	if (out->verb == SQL_VERB_SET) {
+		const struct sql_token next = sql_lexer_peek(&lex);
+
+		/* SET STATEMENT ... FOR any other */
+		if (sql_token_is(&next, "STATEMENT"))
+			out->verb = SQL_VERB_OTHER;
+	}
 	if (out->verb == SQL_VERB_CREATE_OTHER ||
 	    out->verb == SQL_VERB_DROP_OTHER || sql_token_is(&t, "ALTER"))
 		find_object(&lex, out);
@@ -345,6 +358,10 @@ int sql_statement_insert(const struct sql_dialect *d, const char *p,
 	if (t.kind == SQL_TOK_MORE)
 		return whole ? -EBADMSG : -EAGAIN;
 	if (!sql_token_is_sign(&t, '(') || lex.depth > 0)
+		return -EBADMSG;
+	/* which columns it has may depend on the server's version */
+	if (memmem(p, (size_t)(t.p - p), "/*!", 3) ||
+	    memmem(p, (size_t)(t.p - p), "/*M!", 4))
 		return -EBADMSG;
 	*rows = t.p;
 	return 0;

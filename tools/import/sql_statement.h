@@ -27,6 +27,7 @@ enum sql_verb {
 	SQL_VERB_UNLOCK,
 	SQL_VERB_INSERT,   /* and REPLACE */
 	SQL_VERB_HARMLESS, /* COMMIT, DO, ANALYZE ...: carries no rows */
+	SQL_VERB_LEFT_OUT, /* accounts, plugins, replication, DELETE */
 };
 
 struct sql_what {

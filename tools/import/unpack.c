@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <lzma.h>
@@ -78,12 +79,22 @@ static int ring_put(struct unpack *u, const unsigned char *p, size_t len)
 
 ssize_t unpack_read(struct unpack *u, void *buf, size_t len)
 {
+	struct timespec until;
 	ssize_t got;
+	int late = 0;
 
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += POLL_MS * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
 	pthread_mutex_lock(&u->lock);
-	while (u->used == 0 && !u->ended)
-		pthread_cond_wait(&u->filled, &u->lock);
-	if (u->used > 0) {
+	while (u->used == 0 && !u->ended && !late)
+		late = pthread_cond_timedwait(&u->filled, &u->lock, &until);
+	if (u->used == 0 && !u->ended) {
+		got = -EAGAIN;
+	} else if (u->used > 0) {
 		if (len > u->used)
 			len = u->used;
 		if (len > UNPACK_RING - u->head)

@@ -22,6 +22,7 @@
 
 /* ---- folders ----------------------------------------------------------------- */
 
+/* Absolute: main() has seen to it. */
 static const char *state_dir(void)
 {
 	const char *dir = getenv("DBS_STATE_DIR");
@@ -311,16 +312,24 @@ int instance_check_room(const struct instance *inst)
 	return err ? fail_path(path, -err) : CTL_OK;
 }
 
-int instance_save(struct instance *inst)
+int instance_write_json(const struct instance *inst, const char *file,
+			mode_t mode, const json_t *json)
 {
-	char *text = json_dumps(inst->record, JSON_INDENT(2));
+	char *text = json_dumps(json, JSON_INDENT(2));
 	int code;
 
 	if (!text)
 		return fail(CTL_FAILED, "out of memory");
-	code = instance_write(inst, "instance.json", 0644, geteuid(), getegid(),
-			      text);
+	code = instance_write(inst, file, mode, geteuid(), getegid(), text);
 	free(text);
+	return code;
+}
+
+int instance_save(struct instance *inst)
+{
+	int code =
+		instance_write_json(inst, "instance.json", 0644, inst->record);
+
 	if (code == CTL_OK)
 		inst->made_dir = false;
 	return code;
@@ -344,13 +353,6 @@ static int instance_paths(struct instance *inst)
 {
 	char *all = instances_dir();
 
-	/* the monitor works elsewhere, and so does the server */
-	if (state_dir() && *state_dir() != '/') {
-		free(all);
-		return fail(CTL_CONFIG,
-			    "$DBS_STATE_DIR is '%s', which is no absolute path",
-			    state_dir());
-	}
 	if (!all || asprintf(&inst->dir, "%s/%s", all, inst->name) < 0)
 		inst->dir = NULL;
 	free(all);

@@ -23,7 +23,9 @@
  *   control        the monitor's socket, for root
  *   server/        the server's own: mysql.sock, pid
  *
- * Record: {name, pool, dataset_from|null, dataset_id, made, port, bind,
+ * Record: {name, pool, dataset_from|null, dataset_id, made, making?: {from,
+ * since} (the clone has been begun, and nobody knows its id yet), port,
+ * port_new? (it was chosen here, and no server has listened on it yet), bind,
  * options: [...], server|null, user, account, ttl_s, expires|0, idle_s,
  * memory, server_id, datadir, identity, undo|null,
  * wanted: "up"|"down", lease: {until, reason}}
@@ -89,6 +91,9 @@ int instance_check_room(const struct instance *inst);
 /** Replace @file in its folder by @text. */
 int instance_write(const struct instance *inst, const char *file, mode_t mode,
 		   uid_t uid, gid_t gid, const char *text);
+/** The same with the text of @json, which stays the caller's, as ours. */
+int instance_write_json(const struct instance *inst, const char *file,
+			mode_t mode, const json_t *json);
 /** Make the folders that the server with @uid needs. */
 int instance_make_dirs(const struct instance *inst, uid_t uid, gid_t gid);
 /** Remove the record, and both folders with what is in them. */
@@ -96,7 +101,7 @@ int instance_remove(struct instance *inst);
 
 /**
  * Give it a port: @wanted, or, if that is 0, one that nobody uses, the same
- * for the same name where that is possible.
+ * for the same name where that is possible; and save the record.
  * Errors: CTL_CONFLICT another instance has it, or somebody listens on it
  */
 int instance_choose_port(struct instance *inst, unsigned wanted);

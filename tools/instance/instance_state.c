@@ -319,6 +319,11 @@ int instance_choose_port(struct instance *inst, unsigned wanted)
 		code = port_check(inst, taken, wanted);
 	if (code == CTL_OK) {
 		json_object_set_new(inst->record, "port", json_integer(port));
+		if (wanted)
+			json_object_del(inst->record, "port_new");
+		else
+			json_object_set_new(inst->record, "port_new",
+					    json_true());
 		code = instance_save(inst);
 	}
 	json_decref(taken);

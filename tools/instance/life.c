@@ -22,113 +22,6 @@
 #include "tools/out.h"
 #include "tools/worker/worker.h"
 
-static double ms_since(uint64_t start)
-{
-	return (double)(now_ns() - start) / 1e6;
-}
-
-/* ---- the store ------------------------------------------------------------------ */
-
-int life_client(const struct invocation *inv, struct instance *inst,
-		struct client **client)
-{
-	const char *known = out_get_text(inst->record, "pool");
-	bool named = inv_has(inv, "pool") || inv_has(inv, "socket");
-	json_t *info;
-	int code;
-
-	code = client_open(inv, *known && !named ? known : NULL, client);
-	if (code != CTL_OK)
-		return code;
-	if (client_is_local(*client))
-		code = fail(CTL_UNREACHABLE,
-			    "an instance needs its pool mounted; run "
-			    "'dbs mount'");
-	if (code == CTL_OK)
-		code = client_call(*client, "pool.info", NULL, &info);
-	if (code != CTL_OK) {
-		client_close(*client, code);
-		*client = NULL;
-		return code;
-	}
-	if (*known && strcmp(known, out_get_text(info, "path")))
-		code = fail(CTL_CONFLICT,
-			    "instance '%s' is on the pool '%s', not on '%s'",
-			    inst->name, known, out_get_text(info, "path"));
-	else if (inst->record)
-		json_object_set(inst->record, "pool",
-				json_object_get(info, "path"));
-	json_decref(info);
-	if (code != CTL_OK) {
-		client_close(*client, code);
-		*client = NULL;
-	}
-	return code;
-}
-
-int life_dataset(struct client *client, const char *name, json_t **item)
-{
-	json_t *result, *items;
-	int code = client_call(
-		client, "list",
-		json_pack("{s:[s], s:s}", "types", "dataset", "pattern", name),
-		&result);
-
-	*item = NULL;
-	if (code != CTL_OK)
-		return code;
-	items = json_object_get(result, "items");
-	*item = json_incref(json_array_get(items, 0));
-	json_decref(result);
-	return CTL_OK;
-}
-
-bool life_is_ours(const struct instance *inst, const json_t *item)
-{
-	uint64_t id = out_get_int(inst->record, "dataset_id");
-
-	return out_get_bool(inst->record, "made") &&
-	       (!id || id == out_get_int(item, "id"));
-}
-
-void life_know_dataset(struct instance *inst, const json_t *item)
-{
-	if (!life_is_ours(inst, item))
-		json_object_set_new(inst->record, "made", json_false());
-	json_object_set(inst->record, "dataset_id",
-			json_object_get(item, "id"));
-}
-
-int life_newest(struct client *client, const char *ds, char **snapshot)
-{
-	json_t *result, *item, *best = NULL;
-	json_t *pattern = json_sprintf("%s@*", ds);
-	size_t i;
-	int code = client_call(client, "list",
-			       json_pack("{s:[s], s:o}", "types", "snapshot",
-					 "pattern", pattern),
-			       &result);
-
-	*snapshot = NULL;
-	if (code != CTL_OK)
-		return code;
-	json_array_foreach(json_object_get(result, "items"), i, item)
-	{
-		if (out_get_bool(item, "automatic"))
-			continue;
-		/* RFC 3339, all with the same fraction: text compares */
-		if (!best || strcmp(out_get_text(item, "created"),
-				    out_get_text(best, "created")) > 0)
-			best = item;
-	}
-	if (best)
-		*snapshot = strdup(out_get_text(best, "name"));
-	else
-		code = fail(CTL_NOT_FOUND, "dataset '%s' has no snapshots", ds);
-	json_decref(result);
-	return code;
-}
-
 /* ---- stop ------------------------------------------------------------------------- */
 
 /* Until the next command finds no lock of it. */
@@ -140,8 +33,8 @@ static void wait_no_monitor(const struct instance *inst)
 		nanosleep(&pause, NULL);
 }
 
-static int stop_all(struct instance *inst, bool kills, bool keep_monitor,
-		    bool failed)
+int life_stop_server(struct instance *inst, bool kills, bool keep_monitor,
+		     bool failed)
 {
 	int code;
 
@@ -166,11 +59,14 @@ int life_stop(struct instance *inst, bool kills, bool keep_monitor)
 	/* they would only see it break */
 	int code = workers_stop_of(inst->name);
 
-	return code == CTL_OK ? stop_all(inst, kills, keep_monitor, false)
-			      : code;
+	return code == CTL_OK
+		       ? life_stop_server(inst, kills, keep_monitor, false)
+		       : code;
 }
 
 /* ---- start ------------------------------------------------------------------------ */
+
+#define PORT_TRIES 5 /* others that are tried where one was lost */
 
 /* What a start works with. */
 struct start {
@@ -304,19 +200,32 @@ static void start_limits(struct instance *inst)
 	json_object_set_new(inst->record, "cgroup", json_string(procs));
 }
 
-static int start_prepare(struct instance *inst, struct start *start)
+/* Nobody knows yet of one that no server has listened on. */
+static int start_port(struct instance *inst)
 {
 	unsigned port = (unsigned)out_get_int(inst->record, "port");
+
+	if (!port)
+		return instance_choose_port(inst, 0);
+	if (!instance_port_used(out_get_text(inst->record, "bind"), port))
+		return CTL_OK;
+	if (out_get_bool(inst->record, "port_new"))
+		return instance_choose_port(inst, 0);
+	return fail(CTL_CONFLICT,
+		    "port %u, which is that of instance '%s', is in use by "
+		    "something else",
+		    port, inst->name);
+}
+
+static int start_prepare(struct instance *inst, struct start *start)
+{
+	char socket[PATH_MAX];
 	int code = instance_make_dirs(inst, start->dir.uid, start->dir.gid);
 
-	if (code == CTL_OK && !port)
-		code = instance_choose_port(inst, 0);
-	else if (code == CTL_OK &&
-		 instance_port_used(out_get_text(inst->record, "bind"), port))
-		code = fail(CTL_CONFLICT,
-			    "port %u, which is that of instance '%s', is in "
-			    "use by something else",
-			    port, inst->name);
+	/* of a server that was killed */
+	unlink(instance_socket(inst, socket));
+	if (code == CTL_OK)
+		code = start_port(inst);
 	if (code == CTL_OK)
 		code = identity_choose(inst);
 	start->init =
@@ -335,10 +244,11 @@ static int start_prepare(struct instance *inst, struct start *start)
 /* The identity is made: what made it must not be there at the next start. */
 static int start_finish(struct instance *inst, const struct start *start)
 {
+	bool was_new = !json_object_del(inst->record, "port_new");
 	int code;
 
 	if (!start->init)
-		return CTL_OK;
+		return was_new ? instance_save(inst) : CTL_OK;
 	json_object_set_new(inst->record, "identity", json_string(start->key));
 	code = start_options(inst, start, false);
 	if (code == CTL_OK)
@@ -390,19 +300,43 @@ static int fail_start(struct instance *inst, off_t log_size)
 	return code;
 }
 
-static int start_server(struct instance *inst, const struct start *start,
-			struct life_times *times)
+/*
+ * Another took the port between our choice and the server's bind.  Its monitor
+ * is not to try that again.
+ */
+static int other_port(struct instance *inst, const struct start *start)
 {
+	unsigned lost = (unsigned)out_get_int(inst->record, "port");
+	int code =
+		monitor_call(inst, "stop", json_pack("{s:b}", "kill", 1), NULL);
+
+	if (code == CTL_OK)
+		code = instance_choose_port(inst, 0);
+	if (code == CTL_OK)
+		code = start_options(inst, start, start->init);
+	if (code == CTL_OK)
+		code = instance_save(inst);
+	if (code == CTL_OK)
+		note("port %u was taken by something else meanwhile; instance "
+		     "'%s' gets %u",
+		     lost, inst->name,
+		     (unsigned)out_get_int(inst->record, "port"));
+	return code;
+}
+
+/* @lost_port: in, can it be another; out, it must */
+static int try_server(struct instance *inst, const struct start *start,
+		      struct life_times *times, bool *lost_port)
+{
+	bool ended = false, may_lose = *lost_port;
 	char path[PATH_MAX];
 	off_t log_size = 0;
 	json_t *state = NULL;
 	struct stat st;
-	bool ended = false;
 	pid_t pid;
-	int code = monitor_ensure(inst);
+	int code;
 
-	if (code != CTL_OK)
-		return code;
+	*lost_port = false;
 	if (!stat(instance_log(inst, path), &st))
 		log_size = st.st_size;
 	code = monitor_call(inst, "start", NULL, &state);
@@ -416,8 +350,27 @@ static int start_server(struct instance *inst, const struct start *start,
 			    "mount dead",
 			    start->dir.path);
 	code = wait_query(inst, pid, times, &ended);
-	if (code != CTL_OK && ended)
-		code = fail_start(inst, log_size);
+	if (code == CTL_OK || !ended)
+		return code;
+	*lost_port = may_lose &&
+		     server_lost_port(instance_log(inst, path), log_size);
+	return *lost_port ? code : fail_start(inst, log_size);
+}
+
+static int start_server(struct instance *inst, const struct start *start,
+			struct life_times *times)
+{
+	int code = monitor_ensure(inst);
+
+	for (int tries = 0; code == CTL_OK; tries++) {
+		bool lost = tries < PORT_TRIES &&
+			    out_get_bool(inst->record, "port_new");
+
+		code = try_server(inst, start, times, &lost);
+		if (!lost)
+			break;
+		code = other_port(inst, start);
+	}
 	return code;
 }
 
@@ -433,6 +386,8 @@ static int start_instance(struct instance *inst, struct client *client,
 		code = monitor_ensure(inst);
 		if (code == CTL_OK)
 			code = wait_query(inst, running, times, &ended);
+		if (code == CTL_OK)
+			json_object_del(inst->record, "port_new");
 		if (code == CTL_OK || !ended)
 			return code;
 	}
@@ -444,7 +399,7 @@ static int start_instance(struct instance *inst, struct client *client,
 	if (code == CTL_OK)
 		return start_finish(inst, &start);
 	if (instance_monitored(inst))
-		stop_all(inst, true, false, true);
+		life_stop_server(inst, true, false, true);
 	return code;
 }
 
@@ -461,107 +416,4 @@ int life_start(struct instance *inst, struct client *client,
 		workers_start_of(inst->name, config.workers);
 	config_release(&config);
 	return code;
-}
-
-/* ---- restore ---------------------------------------------------------------------- */
-
-/* Destroy a snapshot, unless somebody has done so. */
-static void drop_snapshot(struct client *client, const char *name)
-{
-	json_t *result;
-	bool there;
-
-	if (client_call(client, "list",
-			json_pack("{s:[s], s:s}", "types", "snapshot",
-				  "pattern", name),
-			&result) != CTL_OK)
-		return;
-	there = json_array_size(json_object_get(result, "items")) > 0;
-	json_decref(result);
-	if (there &&
-	    client_call(client, "rm", json_pack("{s:[s]}", "names", name),
-			&result) == CTL_OK)
-		json_decref(result);
-}
-
-/*
- * Keep the newest few of the states that were replaced.  One that is live
- * again needs no snapshot.
- */
-static void remember_undo(struct instance *inst, struct client *client,
-			  const char *source, const char *kept)
-{
-	json_t *undo = json_object_get(inst->record, "undo"), *name;
-	size_t i;
-
-	if (!json_is_array(undo)) {
-		undo = json_array();
-		json_object_set_new(inst->record, "undo", undo);
-	}
-	json_array_foreach(undo, i, name)
-	{
-		if (!strcmp(json_string_value(name), source)) {
-			drop_snapshot(client, source);
-			json_array_remove(undo, i);
-			break;
-		}
-	}
-	if (*kept)
-		json_array_append_new(undo, json_string(kept));
-	while (json_array_size(undo) > LIFE_UNDO_MAX) {
-		drop_snapshot(client,
-			      json_string_value(json_array_get(undo, 0)));
-		json_array_remove(undo, 0);
-	}
-}
-
-static int restore_call(struct instance *inst, struct client *client,
-			struct life_restore *restore)
-{
-	return client_call(client, "restore",
-			   json_pack("{s:o, s:s, s:b, s:b}", "source",
-				     out_text(restore->source), "dataset",
-				     inst->name, "force", restore->force,
-				     "discard", restore->discard),
-			   &restore->result);
-}
-
-int life_restore(struct instance *inst, struct client *client,
-		 struct life_restore *restore)
-{
-	uint64_t begin = now_ns();
-	struct config config;
-	int code = config_open(&config), start_code = CTL_OK;
-
-	/* what would keep it from being started again is said before */
-	if (code != CTL_OK)
-		return code;
-	config_release(&config);
-	code = instance_check_room(inst);
-	if (code != CTL_OK)
-		return code;
-	restore->ran = instance_server(inst) != 0;
-	code = workers_stop_of(inst->name);
-	restore->times.workers_ms = ms_since(begin);
-	begin = now_ns();
-	/* what it has not written is thrown away with the rest */
-	if (code == CTL_OK && (restore->ran || instance_monitored(inst)))
-		code = stop_all(inst, true, restore->ran, false);
-	if (code != CTL_OK)
-		return code;
-	restore->times.stop_ms = ms_since(begin);
-	begin = now_ns();
-	code = restore_call(inst, client, restore);
-	restore->times.restore_ms = ms_since(begin);
-	if (code == CTL_OK) {
-		remember_undo(inst, client, restore->source,
-			      out_get_text(restore->result, "kept"));
-		if (restore->becomes_origin)
-			json_object_set_new(inst->record, "dataset_from",
-					    out_text(restore->source));
-		code = instance_save(inst);
-	}
-	if (restore->ran)
-		start_code = life_start(inst, client, &restore->times);
-	return code != CTL_OK ? code : start_code;
 }

@@ -33,12 +33,20 @@ int life_client(const struct invocation *inv, struct instance *inst,
 
 /** The dataset @name as 'list' describes it; NULL: there is none. */
 int life_dataset(struct client *client, const char *name, json_t **item);
+/** The same of the snapshot "DS@SNAP". */
+int life_snapshot(struct client *client, const char *name, json_t **item);
 /** Is @item, as 'list' has it, the dataset that 'dbs up' made for @inst? */
 bool life_is_ours(const struct instance *inst, const json_t *item);
 /** Record that it is the instance's; one of the same name may be another. */
 void life_know_dataset(struct instance *inst, const json_t *item);
 /** The newest snapshot of dataset @ds that is not automatic: "DS@SNAP". */
 int life_newest(struct client *client, const char *ds, char **snapshot);
+/**
+ * Destroy it with its snapshots; of its server nothing is left but what has
+ * no time yet to close.  @id: of the dataset that is meant, if it is known: one
+ * that has its name by now is left alone; or 0
+ */
+int life_destroy(struct client *client, const char *name, uint64_t id);
 
 /**
  * Start it on its dataset and wait until a query works; one that runs is only
@@ -63,7 +71,8 @@ struct life_restore {
 };
 /**
  * Put its dataset into the state of a snapshot.  Where that fails the server
- * is started on what it had.
+ * is started on what it had.  Without @force it is refused, and nothing is
+ * stopped, while others than its server and workers write files in it.
  */
 int life_restore(struct instance *inst, struct client *client,
 		 struct life_restore *restore);

@@ -3,7 +3,6 @@
 #include "tools/instance/monitor.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 #include "fs/ctl_ops.h"
 #include "tools/cmd.h"
 #include "tools/instance/internal.h"
+#include "tools/instance/keeper.h"
 #include "tools/instance/monitor_internal.h"
 #include "tools/out.h"
 
@@ -34,7 +34,7 @@ void monitor_answer(struct monitor *m, int fd, json_t *answer)
 	(void)m;
 	/* a peer that has gone does not need it */
 	if (line && send(fd, line, len, MSG_NOSIGNAL) < 0)
-		monitor_say("an answer was not taken: %m");
+		keeper_say("an answer was not taken: %m");
 	free(line);
 	close(fd);
 }
@@ -150,18 +150,6 @@ static int listen_on(const struct instance *inst)
 	return fd;
 }
 
-static int signals_fd(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 static void signals_take(struct monitor *m)
 {
 	struct signalfd_siginfo info;
@@ -170,7 +158,7 @@ static void signals_take(struct monitor *m)
 	    info.ssi_signo != SIGTERM)
 		return;
 	/* the host shuts down: the server is told to, and we with it */
-	monitor_say("asked to end by process %u", info.ssi_pid);
+	keeper_say("asked to end by process %u", info.ssi_pid);
 	m->wants_server = false;
 	m->ends = true;
 	monitor_stop(m, false, 0);
@@ -190,18 +178,11 @@ static int monitor_open(struct monitor *m, const char *name)
 	if (err)
 		return fail(CTL_FAILED, "'%s': %s", path, strerror(-err));
 	m->listen_fd = listen_on(&m->inst);
-	m->signal_fd = signals_fd();
+	m->signal_fd = keeper_signals(0);
 	if (m->listen_fd < 0 || m->signal_fd < 0)
 		return fail(CTL_FAILED, "the monitor's socket: %s",
 			    strerror(m->listen_fd < 0 ? -m->listen_fd : errno));
 	return CTL_OK;
-}
-
-/* Whoever started us waits for this. */
-static void report_ready(void)
-{
-	if (write(3, "", 1) == 1)
-		close(3);
 }
 
 static void monitor_loop(struct monitor *m)
@@ -242,7 +223,7 @@ int monitor_main(const char *name)
 
 	if (code == CTL_OK) {
 		monitor_adopt(&m);
-		report_ready();
+		keeper_ready();
 		monitor_loop(&m);
 		unlink(instance_run_file(&m.inst, "control", path));
 	}

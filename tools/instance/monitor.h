@@ -2,16 +2,15 @@
 /*
  * monitor.h - the small process beside each server, and how to talk to it
  *
- * Below: instance.h, server.h.  Above: life.c; 'dbs __monitor NAME'.
+ * Below: instance.h, keeper.h, server.h.  Above: life.c; 'dbs __monitor NAME'.
  *
  * The monitor starts the server, starts it again when it crashed, keeps its
  * log from growing, and writes state.json whenever something changes.  It
  * knows nothing of SQL or of the store.
  *
  * What a kill -9 does:
- *   the server    the monitor starts it again after RETRY_MIN_MS, then after
- *                 twice as long, up to RETRY_MAX_MS; after CRASHES_MAX in a row
- *                 without RUN_WELL_S in between it gives up: "failed"
+ *   the server    the monitor starts it again, after a while that grows; what
+ *                 crashes too often is given up: "failed" (keeper.h)
  *   the monitor   the server works on; the next command that changes the
  *                 instance, or 'dbs up --all', starts a monitor that adopts it
  *   dbsfs         the server is killed when it has not died by itself, and
@@ -33,12 +32,8 @@
 
 #include "tools/instance/instance.h"
 
-#define MONITOR_RETRY_MIN_MS 200
-#define MONITOR_RETRY_MAX_MS 30000
-#define MONITOR_CRASHES_MAX  6
-#define MONITOR_RUN_WELL_S   60
-#define MONITOR_LOG_MAX	     (8u << 20)
-#define MONITOR_LOGS_KEPT    3
+#define MONITOR_LOG_MAX	  (8u << 20)
+#define MONITOR_LOGS_KEPT 3
 
 /** 'dbs __monitor NAME': returns an exit code when it is done. */
 int monitor_main(const char *name);

@@ -1,76 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* monitor_call.c - starts a monitor and sends it requests */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "tools/cmd.h"
 #include "tools/daemon.h"
+#include "tools/instance/keeper.h"
 #include "tools/instance/monitor.h"
 #include "tools/out.h"
 
 /* ---- start ------------------------------------------------------------------- */
 
-/*
- * In the child: 'dbs __monitor NAME' with nothing of ours but @report, which
- * it writes a byte into when it listens.  It logs to the instance's log.
- */
-_Noreturn static void exec_monitor(const struct instance *inst, int report)
-{
-	char log[PATH_MAX];
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int out = open(instance_log(inst, log),
-		       O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-
-	setsid();
-	/* onto itself dup2(2) would leave it closed by the exec */
-	if (report == 3)
-		report = dup(report);
-	if (null < 0 || out < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 ||
-	    dup2(out, 2) < 0 || dup2(report, 3) < 0)
-		_exit(CTL_FAILED);
-	close_range(4, ~0u, 0);
-	unsetenv("NOTIFY_SOCKET");
-	if (chdir("/"))
-		_exit(CTL_FAILED);
-	execl("/proc/self/exe", "dbs", "__monitor", inst->name, NULL);
-	_exit(CTL_FAILED);
-}
-
 int monitor_ensure(const struct instance *inst)
 {
-	char log[PATH_MAX], byte;
-	int fds[2], code = CTL_OK;
-	ssize_t n;
-	pid_t pid;
+	char log[PATH_MAX];
 
-	if (instance_monitored(inst))
+	if (instance_monitored(inst) ||
+	    keeper_start("__monitor", inst->name, instance_log(inst, log)))
 		return CTL_OK;
-	if (pipe2(fds, O_CLOEXEC))
-		return fail(CTL_FAILED, "pipe: %m");
-	pid = fork();
-	if (!pid)
-		exec_monitor(inst, fds[1]);
-	close(fds[1]);
-	do
-		n = pid > 0 ? read(fds[0], &byte, 1) : -1;
-	while (n < 0 && errno == EINTR);
-	if (n != 1)
-		code = fail(CTL_FAILED,
-			    "the monitor of instance '%s' did not start; see "
-			    "'%s'",
-			    inst->name, instance_log(inst, log));
-	if (n != 1 && pid > 0)
-		waitpid(pid, NULL, 0);
-	close(fds[0]);
-	return code;
+	return fail(CTL_FAILED,
+		    "the monitor of instance '%s' did not start; see '%s'",
+		    inst->name, instance_log(inst, log));
 }
 
 /* ---- requests ---------------------------------------------------------------- */

@@ -58,8 +58,6 @@ void monitor_answer_state(struct monitor *m, int fd);
 
 /* ---- monitor_run.c ---- */
 
-/** A line of the instance's log. */
-void monitor_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 json_t *monitor_state(const struct monitor *m);
 /** Read the record again. */
 void monitor_reload(struct monitor *m);

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #include "tools/cmd.h"
 #include "tools/instance/internal.h"
+#include "tools/instance/keeper.h"
 #include "tools/instance/monitor.h"
 #include "tools/instance/monitor_internal.h"
 #include "tools/out.h"
@@ -22,18 +22,6 @@
 #define WAIT_MOUNT_MS  500
 #define NS_PER_MS      UINT64_C(1000000)
 #define IS_STATE(m, s) ((m)->state && !strcmp((m)->state, s))
-
-void monitor_say(const char *fmt, ...)
-{
-	char now[OUT_TEXT_MAX], text[1024];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	/* one write: the server appends to the same file */
-	dprintf(STDERR_FILENO, "%s dbs: %s\n", out_time(now, time(NULL)), text);
-}
 
 /* ---- state.json ---------------------------------------------------------------- */
 
@@ -52,17 +40,8 @@ json_t *monitor_state(const struct monitor *m)
 
 static void set_state(struct monitor *m, const char *state)
 {
-	json_t *all;
-	char *text;
-
 	m->state = state;
-	all = monitor_state(m);
-	text = json_dumps(all, JSON_INDENT(2));
-	if (text && instance_write(&m->inst, "state.json", 0644, geteuid(),
-				   getegid(), text) != CTL_OK)
-		monitor_say("state.json was not written");
-	free(text);
-	json_decref(all);
+	keeper_write_state(&m->inst, monitor_state(m));
 }
 
 void monitor_reload(struct monitor *m)
@@ -105,8 +84,8 @@ static bool mount_works(const struct monitor *m, dev_t *dev)
 static void wait_for_mount(struct monitor *m)
 {
 	if (!IS_STATE(m, "waiting")) {
-		monitor_say("'%s' is not there; waiting for its mount",
-			    out_get_text(m->inst.record, "datadir"));
+		keeper_say("'%s' is not there; waiting for its mount",
+			   out_get_text(m->inst.record, "datadir"));
 		set_state(m, "waiting");
 	}
 	m->retry_ns = now_ns() + WAIT_MOUNT_MS * NS_PER_MS;
@@ -131,7 +110,7 @@ static void check_mount(struct monitor *m)
 		/* that says nothing about the mount */
 		return;
 	}
-	monitor_say("the mount under the server has died; killing it");
+	keeper_say("the mount under the server has died; killing it");
 	send_signal(m, SIGKILL);
 }
 
@@ -142,7 +121,7 @@ static bool watch(struct monitor *m, pid_t pid, bool is_child)
 {
 	m->pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (m->pid_fd < 0) {
-		monitor_say("process %d cannot be watched: %m", (int)pid);
+		keeper_say("process %d cannot be watched: %m", (int)pid);
 		return false;
 	}
 	m->pid = pid;
@@ -174,7 +153,7 @@ void monitor_adopt(struct monitor *m)
 		m->pid = pid = 0;
 	}
 	if (pid) {
-		monitor_say("adopted the server, process %d", (int)pid);
+		keeper_say("adopted the server, process %d", (int)pid);
 		if (since)
 			m->start_time = (time_t)since;
 		m->wants_server = true;
@@ -217,8 +196,7 @@ static int spawn(struct monitor *m, pid_t *pid)
 
 static void give_up(struct monitor *m, const char *why)
 {
-	monitor_say("%s; giving up, 'dbs up %s' tries again", why,
-		    m->inst.name);
+	keeper_say("%s; giving up, 'dbs up %s' tries again", why, m->inst.name);
 	m->wants_server = false;
 	m->ends = true;
 	m->retry_ns = 0;
@@ -255,7 +233,7 @@ void monitor_start(struct monitor *m)
 		give_up(m, "the server cannot be watched");
 		return;
 	}
-	monitor_say("started the server, process %d", (int)pid);
+	keeper_say("started the server, process %d", (int)pid);
 	set_state(m, "running");
 }
 
@@ -281,7 +259,7 @@ void monitor_stop(struct monitor *m, bool kills, uint64_t timeout_ms)
 	m->kill_ns = now_ns() + (timeout_ms ? timeout_ms : STOP_MS) * NS_PER_MS;
 	set_state(m, "stopping");
 	if (send_signal(m, kills ? SIGKILL : SIGTERM) && errno != ESRCH)
-		monitor_say("process %d cannot be ended: %m", (int)m->pid);
+		keeper_say("process %d cannot be ended: %m", (int)m->pid);
 }
 
 void monitor_exit(struct monitor *m, bool failed)
@@ -294,65 +272,44 @@ void monitor_exit(struct monitor *m, bool failed)
 
 /* ---- the end ----------------------------------------------------------------------- */
 
-/* @text: how it ended.  Returns false: it shut down cleanly. */
-static bool how_it_ended(struct monitor *m, char *text, size_t cap)
+/* Returns false: it shut down cleanly. */
+static bool note_end(struct monitor *m)
 {
-	char now[OUT_TEXT_MAX];
-	int status = 0, code = 0, signal = 0;
+	int status = 0;
 	bool known = m->is_child && waitpid(m->pid, &status, 0) == m->pid;
 
-	if (known && WIFSIGNALED(status)) {
-		signal = WTERMSIG(status);
-		snprintf(text, cap, "was killed by signal %d (%s)", signal,
-			 strsignal(signal));
-	} else if (known) {
-		code = WEXITSTATUS(status);
-		snprintf(text, cap, "ended with exit code %d", code);
-	} else {
-		snprintf(text, cap, "ended, nobody knows how");
-	}
 	json_decref(m->last_exit);
-	m->last_exit = json_pack(
-		"{s:s, s:o, s:o, s:s}", "time", out_time(now, time(NULL)),
-		"code", known && !signal ? json_integer(code) : json_null(),
-		"signal", signal ? json_integer(signal) : json_null(), "text",
-		text);
-	return !known || signal || code;
+	m->last_exit = keeper_exit(known ? &status : NULL);
+	return !known || status;
 }
 
 static void crashed(struct monitor *m)
 {
 	uint64_t ran_s = (now_ns() - m->start_ns) / NS_PER_MS / 1000;
-	uint64_t wait_ms = MONITOR_RETRY_MIN_MS;
 	dev_t dev;
 
-	if (ran_s >= MONITOR_RUN_WELL_S)
+	if (ran_s >= KEEPER_RUN_WELL_S)
 		m->crashes = 0;
 	/* a mount that died is no fault of the server's */
 	if (!mount_works(m, &dev)) {
 		wait_for_mount(m);
 		return;
 	}
-	if (++m->crashes >= MONITOR_CRASHES_MAX) {
+	if (++m->crashes >= KEEPER_CRASHES_MAX) {
 		give_up(m, "the server crashed too often");
 		return;
 	}
-	for (unsigned i = 1; i < m->crashes && wait_ms < MONITOR_RETRY_MAX_MS;
-	     i++)
-		wait_ms *= 2;
-	m->retry_ns =
-		now_ns() +
-		MIN_OF(wait_ms, (uint64_t)MONITOR_RETRY_MAX_MS) * NS_PER_MS;
+	m->retry_ns = now_ns() + keeper_wait_ms(m->crashes) * NS_PER_MS;
 	set_state(m, "restarting");
 }
 
 void monitor_ended(struct monitor *m)
 {
 	bool was_wanted = m->wants_server && !m->over;
-	char text[128];
-	bool crash = how_it_ended(m, text, sizeof(text));
+	bool crash = note_end(m);
 
-	monitor_say("the server, process %d, %s", (int)m->pid, text);
+	keeper_say("the server, process %d, %s", (int)m->pid,
+		   out_get_text(m->last_exit, "text"));
 	if (m->pid_fd >= 0)
 		close(m->pid_fd);
 	m->pid_fd = -1;
@@ -393,9 +350,9 @@ static void check_age(struct monitor *m)
 		m->over = "idle";
 	if (!m->over)
 		return;
-	monitor_say("%s", strcmp(m->over, "idle")
-				  ? "its time is over"
-				  : "nobody has used it for a while");
+	keeper_say("%s", strcmp(m->over, "idle")
+				 ? "its time is over"
+				 : "nobody has used it for a while");
 	monitor_stop(m, false, 0);
 }
 
@@ -416,7 +373,7 @@ void monitor_tick(struct monitor *m)
 	check_age(m);
 	log_rotate(&m->inst, "server.log");
 	if (m->pid && is_due(m->kill_ns)) {
-		monitor_say("the server does not end; killing it");
+		keeper_say("the server does not end; killing it");
 		m->kill_ns = 0;
 		send_signal(m, SIGKILL);
 	}

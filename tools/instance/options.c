@@ -12,7 +12,9 @@
 #include "tools/instance/life_internal.h"
 #include "tools/out.h"
 
-#define SMALL (UINT64_C(512) << 20)
+#define SMALL	       (UINT64_C(512) << 20)
+#define LOG_BUFFER_MIN (UINT64_C(2) << 20)
+#define LOG_BUFFER_MAX (UINT64_C(16) << 20) /* the server's default */
 
 /* ---- of a person --------------------------------------------------------------- */
 
@@ -123,6 +125,17 @@ static uint64_t buffer_pool(uint64_t memory)
 	return memory / 2;
 }
 
+/*
+ * MariaDB reads so much of its redo log at each start, twice, whatever is in it:
+ * the default of 16M is a fifth of the time of a start.
+ */
+static uint64_t log_buffer(uint64_t memory)
+{
+	uint64_t bytes = buffer_pool(memory) / 64;
+
+	return MIN_OF(MAX_OF(bytes, LOG_BUFFER_MIN), LOG_BUFFER_MAX);
+}
+
 /* ---- all of them ----------------------------------------------------------------- */
 
 static void add(json_t *options, const char *text)
@@ -223,6 +236,9 @@ json_t *life_options(const struct instance *inst, const struct datadir *dir,
 	add_number(options, "innodb-buffer-pool-size", buffer_pool(memory));
 	add(options, "innodb-buffer-pool-dump-at-shutdown=OFF");
 	add(options, "innodb-buffer-pool-load-at-startup=OFF");
+	if (bin->mariadb)
+		add_number(options, "innodb-log-buffer-size",
+			   log_buffer(memory));
 	if (memory <= SMALL)
 		add_small(options, bin);
 	add_files(options, dir, bin);

@@ -434,6 +434,27 @@ int server_end(pid_t pid, int signal, uint64_t timeout_ms)
 
 /* ---- its log ----------------------------------------------------------------- */
 
+/* MariaDB and MySQL both, in English whatever their messages' language. */
+bool server_lost_port(const char *log, off_t offset)
+{
+	FILE *f = fopen(log, "re");
+	bool lost = false;
+	char *line = NULL;
+	size_t cap = 0;
+
+	if (!f)
+		return false;
+	if (!fseeko(f, 0, SEEK_END) && ftello(f) >= offset)
+		fseeko(f, offset, SEEK_SET);
+	else
+		rewind(f);
+	while (!lost && getline(&line, &cap, f) > 0)
+		lost = strstr(line, "Bind on TCP/IP port") != NULL;
+	free(line);
+	fclose(f);
+	return lost;
+}
+
 void server_show_log(const char *log, off_t offset)
 {
 	char *lines[LOG_LINES_SHOWN] = {NULL}, *line = NULL;

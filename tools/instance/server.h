@@ -88,6 +88,8 @@ pid_t server_scan(const char *pid_file, uid_t uid);
 
 /* Who asks, and where. */
 struct server_access {
+	/* one that another server has left is best removed before the start:
+	 * what is not there is asked for cheaply */
 	const char *socket;
 	const char *user;
 	const char *password; /* NULL: none */
@@ -112,6 +114,8 @@ int server_wait(const struct server_access *access, pid_t pid,
 /** Send @signal and wait for the end.  Errors: CTL_TIMEOUT (silent) */
 int server_end(pid_t pid, int signal, uint64_t timeout_ms);
 
+/** Has it said after @offset of its @log that it cannot have its port? */
+bool server_lost_port(const char *log, off_t offset);
 /** Print the end of @log after @offset on stderr, indented. */
 void server_show_log(const char *log, off_t offset);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/instance/sql.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 
 #include "tools/cmd.h"
 #include "tools/instance/identity.h"
+#include "tools/out.h"
 
 #define CONNECT_S 10
 
@@ -103,4 +105,131 @@ int sql_row(struct sql *sql, const char *statement, int first, char *a,
 	copy_column(rows, row, second, b, b_cap);
 	mysql_free_result(rows);
 	return CTL_OK;
+}
+
+/* ---- rows as JSON ---------------------------------------------------------------- */
+
+/* As it stands in a statement. */
+static json_t *hexadecimal(const char *bytes, size_t len)
+{
+	char *text = malloc(2 * len + 3);
+	json_t *value;
+
+	if (!text)
+		return NULL;
+	memcpy(text, "0x", 3);
+	for (size_t i = 0; i < len; i++)
+		snprintf(text + 2 + 2 * i, 3, "%02x", (uint8_t)bytes[i]);
+	value = json_string(text);
+	free(text);
+	return value;
+}
+
+static json_t *integer(const char *bytes, size_t len)
+{
+	long long n;
+	char *end;
+
+	errno = 0;
+	n = strtoll(bytes, &end, 10);
+	/* there are some that are too large for a reader of JSON, or for us */
+	return errno || *end ? json_stringn(bytes, len) : json_integer(n);
+}
+
+static json_t *value_json(const MYSQL_FIELD *field, const char *bytes,
+			  size_t len)
+{
+	json_t *text;
+
+	if (!bytes)
+		return json_null();
+	switch (field->type) {
+	case MYSQL_TYPE_TINY:
+	case MYSQL_TYPE_SHORT:
+	case MYSQL_TYPE_INT24:
+	case MYSQL_TYPE_LONG:
+	case MYSQL_TYPE_LONGLONG:
+	case MYSQL_TYPE_YEAR:
+		return integer(bytes, len);
+	case MYSQL_TYPE_FLOAT:
+	case MYSQL_TYPE_DOUBLE:
+		return json_real(strtod(bytes, NULL));
+	case MYSQL_TYPE_BIT:
+		return hexadecimal(bytes, len);
+	default:
+		text = json_stringn(bytes, len);
+		return text ? text : hexadecimal(bytes, len);
+	}
+}
+
+static json_t *rows_json(MYSQL_RES *rows)
+{
+	const MYSQL_FIELD *fields = mysql_fetch_fields(rows);
+	unsigned nr = mysql_num_fields(rows);
+	json_t *columns = json_array(), *all = json_array();
+	MYSQL_ROW row;
+
+	for (unsigned i = 0; i < nr; i++)
+		json_array_append_new(columns, out_text(fields[i].name));
+	while ((row = mysql_fetch_row(rows))) {
+		const unsigned long *lengths = mysql_fetch_lengths(rows);
+		json_t *values = json_array();
+
+		for (unsigned i = 0; i < nr; i++)
+			json_array_append_new(
+				values,
+				value_json(&fields[i], row[i], lengths[i]));
+		json_array_append_new(all, values);
+	}
+	return json_pack("{s:o, s:o}", "columns", columns, "rows", all);
+}
+
+/* The result that has come; false: none has. */
+static bool take_result(struct sql *sql, json_t *results)
+{
+	MYSQL_RES *rows = mysql_store_result(sql->mysql);
+
+	if (rows) {
+		json_array_append_new(results, rows_json(rows));
+		mysql_free_result(rows);
+		return true;
+	}
+	if (mysql_field_count(sql->mysql))
+		return false;
+	json_array_append_new(
+		results,
+		json_pack("{s:I}", "affected",
+			  (json_int_t)mysql_affected_rows(sql->mysql)));
+	return true;
+}
+
+int sql_results(struct sql *sql, const char *database, const char *statements,
+		json_t **results)
+{
+	int more;
+
+	*results = NULL;
+	if (mysql_set_character_set(sql->mysql, "utf8mb4") ||
+	    mysql_set_server_option(sql->mysql,
+				    MYSQL_OPTION_MULTI_STATEMENTS_ON))
+		return fail(CTL_FAILED, "instance '%s': %s", sql->name,
+			    mysql_error(sql->mysql));
+	if (database && mysql_select_db(sql->mysql, database))
+		return fail(CTL_FAILED, "instance '%s': %s", sql->name,
+			    mysql_error(sql->mysql));
+	*results = json_array();
+	more = mysql_real_query(sql->mysql, statements, strlen(statements)) !=
+	       0;
+	/* -1: that was all */
+	while (!more)
+		more = take_result(sql, *results)
+			       ? mysql_next_result(sql->mysql)
+			       : 1;
+	if (more < 0)
+		return CTL_OK;
+	fail(CTL_FAILED, "instance '%s': statement %zu: %s", sql->name,
+	     json_array_size(*results) + 1, mysql_error(sql->mysql));
+	json_decref(*results);
+	*results = NULL;
+	return CTL_FAILED;
 }

@@ -2,12 +2,14 @@
 /*
  * sql.h - statements to an instance, as its account
  *
- * Below: libmysqlclient.  Above: quiesce.c, cmd_prune.c.
+ * Below: libmysqlclient.  Above: quiesce.c, monitor_idle.c, cmd_instance_sql.c.
  */
 #ifndef DBS_TOOLS_INSTANCE_SQL_H
 #define DBS_TOOLS_INSTANCE_SQL_H
 
 #include <stddef.h>
+
+#include <jansson.h>
 
 #include "tools/instance/instance.h"
 
@@ -22,5 +24,13 @@ int sql_run(struct sql *sql, const char *statement);
 /** Columns @first and @second (-1: none) of the first row; "" where none is. */
 int sql_row(struct sql *sql, const char *statement, int first, char *a,
 	    size_t a_cap, int second, char *b, size_t b_cap);
+/**
+ * Run @statements, with ';' in between, in @database (NULL: in none).
+ * @results: out, the caller's: one a statement, {columns: [...], rows:
+ *           [[...]...]} or {affected}, as dbs-instance(1) describes them
+ * Cost:     holds all rows in memory
+ */
+int sql_results(struct sql *sql, const char *database, const char *statements,
+		json_t **results);
 
 #endif

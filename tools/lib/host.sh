@@ -8,7 +8,8 @@
 #
 # A script that starts something calls host_begin first: it makes the folder
 # $HOST_TMP and sees to it that on any exit what was started through this file
-# is stopped, unmounted and removed, in that order.
+# is stopped, unmounted and removed, in that order.  What the host's own
+# /etc/dbs says does not count in it.
 
 # shellcheck disable=SC2034 # read by those who source this
 HOST_PACKAGES_BUILD="gcc libc6-dev pkgconf meson ninja-build libfuse3-dev
@@ -96,6 +97,9 @@ host_begin()
 	HOST_EXIT_HOOK=${HOST_EXIT_HOOK:-:}
 	HOST_URING=$(cat "$HOST_FUSE_URING" 2>/dev/null || true)
 	chmod 0711 "$HOST_TMP"
+	export DBS_CONFIG_DIR=$HOST_TMP/etc
+	unset DBS_CONFIG
+	mkdir "$DBS_CONFIG_DIR"
 	# a trap runs with what is redirected where the shell ended: keep stderr
 	exec 9>&2
 	trap host_end EXIT

@@ -87,6 +87,8 @@ int worker_stop(const char *name, bool hold);
 void workers_start_of(const char *instance, const json_t *workers);
 /** Stop those of @instance.  Errors: CTL_FAILED, CTL_TIMEOUT one still runs */
 int workers_stop_of(const char *instance);
+/** Is process @pid one of those of @instance? */
+bool workers_have(const char *instance, pid_t pid);
 /** Remove the folders of those of @instance, which do not run. */
 void workers_remove_of(const char *instance);
 

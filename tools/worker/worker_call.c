@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* worker_call.c - what commands do with workers */
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "tools/cmd.h"
 #include "tools/config.h"
 #include "tools/instance/internal.h"
+#include "tools/instance/keeper.h"
 #include "tools/out.h"
 #include "tools/worker/worker_internal.h"
 
@@ -78,6 +75,16 @@ static size_t leads_of(const struct worker *w, pid_t *leads)
 	return nr;
 }
 
+static bool has_process(const struct worker *w, pid_t pid)
+{
+	pid_t leads[CONFIG_PROCESSES_MAX];
+	const struct procs procs = {.mark = w->files.dir,
+				    .leads = leads,
+				    .nr_leads = leads_of(w, leads)};
+
+	return procs_have(&procs, pid);
+}
+
 /* What a monitor that was killed has left. */
 static bool end_leftovers(const struct worker *w)
 {
@@ -95,18 +102,15 @@ static bool end_leftovers(const struct worker *w)
 static int write_stopped(const struct worker *w)
 {
 	json_t *state = worker_state(w);
-	char *text = NULL;
 	int code = CTL_OK;
 
 	if (strcmp(out_get_text(state, "state"), "stopped")) {
 		json_object_set_new(state, "state", json_string("stopped"));
 		json_object_set_new(state, "monitor_pid", json_integer(0));
 		json_object_set_new(state, "processes", json_array());
-		text = json_dumps(state, JSON_INDENT(2));
-		code = instance_write(&w->files, "state.json", 0644, geteuid(),
-				      getegid(), text ? text : "{}");
+		code = instance_write_json(&w->files, "state.json", 0644,
+					   state);
 	}
-	free(text);
 	json_decref(state);
 	return code;
 }
@@ -170,53 +174,15 @@ int worker_stop(const char *name, bool hold)
 
 /* ---- start ------------------------------------------------------------------------------ */
 
-/* In the child: 'dbs __worker NAME' with nothing of ours but @report. */
-_Noreturn static void exec_monitor(const struct worker *w, int report)
-{
-	char log[PATH_MAX];
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int out = open(worker_file(w, "stderr.log", log),
-		       O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-		       0640);
-
-	setsid();
-	if (report == 3)
-		report = dup(report);
-	if (null < 0 || out < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 ||
-	    dup2(out, 2) < 0 || dup2(report, 3) < 0)
-		_exit(CTL_FAILED);
-	close_range(4, ~0u, 0);
-	unsetenv("NOTIFY_SOCKET");
-	unsetenv(WORKER_MARK);
-	if (chdir("/"))
-		_exit(CTL_FAILED);
-	execl("/proc/self/exe", "dbs", "__worker", w->files.name, NULL);
-	_exit(CTL_FAILED);
-}
-
 static int start_monitor(const struct worker *w)
 {
-	char log[PATH_MAX], byte;
-	int fds[2];
-	ssize_t n;
-	pid_t pid;
+	char log[PATH_MAX];
 
-	if (pipe2(fds, O_CLOEXEC))
-		return fail(CTL_FAILED, "pipe: %m");
-	pid = fork();
-	if (!pid)
-		exec_monitor(w, fds[1]);
-	close(fds[1]);
-	do
-		n = pid > 0 ? read(fds[0], &byte, 1) : -1;
-	while (n < 0 && errno == EINTR);
-	close(fds[0]);
-	if (n == 1)
+	if (keeper_start("__worker", w->files.name,
+			 worker_file(w, "stderr.log", log)))
 		return CTL_OK;
-	if (pid > 0)
-		waitpid(pid, NULL, 0);
 	return fail(CTL_FAILED, "worker '%s' did not start; see '%s'",
-		    w->files.name, worker_file(w, "stderr.log", log));
+		    w->files.name, log);
 }
 
 /* Its monitor runs, and has given nothing up. */
@@ -233,7 +199,7 @@ static bool is_well(const struct worker *w)
 
 int worker_start(const char *name, const json_t *record)
 {
-	char path[PATH_MAX], *text;
+	char path[PATH_MAX];
 	struct worker w;
 	json_t *before;
 	int code = worker_open(name, true, &w);
@@ -254,11 +220,9 @@ int worker_start(const char *name, const json_t *record)
 	w.record = before;
 	if (code == CTL_OK)
 		code = stop(&w);
-	text = json_dumps(record, JSON_INDENT(2));
 	if (code == CTL_OK)
-		code = instance_write(&w.files, "worker.json", 0600, geteuid(),
-				      getegid(), text ? text : "");
-	free(text);
+		code = instance_write_json(&w.files, "worker.json", 0600,
+					   record);
 	if (code == CTL_OK)
 		code = start_monitor(&w);
 	worker_close(&w);
@@ -325,6 +289,26 @@ static int stop_one(struct worker *w)
 int workers_stop_of(const char *instance)
 {
 	return each_of(instance, stop_one);
+}
+
+bool workers_have(const char *instance, pid_t pid)
+{
+	json_t *names = worker_names(), *name;
+	bool found = false;
+	size_t i;
+
+	json_array_foreach(names, i, name)
+	{
+		struct worker w;
+		int code = worker_open(json_string_value(name), false, &w);
+
+		found = found || (code == CTL_OK &&
+				  !strcmp(worker_instance(&w), instance) &&
+				  has_process(&w, pid));
+		worker_close(&w);
+	}
+	json_decref(names);
+	return found;
 }
 
 static int remove_one(struct worker *w)

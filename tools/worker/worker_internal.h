@@ -9,8 +9,7 @@
 
 #include "tools/worker/worker.h"
 
-/* The mark of K3: its value is the worker's folder. */
-#define WORKER_MARK   "DBS_WORKER"
+/* Beside KEEPER_MARK, the mark of K3, whose value is the worker's folder. */
 #define WORKER_NUMBER "DBS_WORKER_PROCESS"
 
 /* ---- worker_procs.c ---- */
@@ -25,6 +24,8 @@ struct procs {
 };
 /** Send @signal, 0: none, to those that live; returns how many there are. */
 size_t procs_signal(const struct procs *procs, int signal);
+/** Is it one of them, and alive? */
+bool procs_have(const struct procs *procs, pid_t pid);
 /** When @pid started, in ticks since the boot; 0: it is not there. */
 uint64_t procs_start(pid_t pid);
 /**

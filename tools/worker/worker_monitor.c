@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* worker_monitor.c - 'dbs __worker': keeps the processes of a worker going */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,7 +16,7 @@
 #include "tools/cmd.h"
 #include "tools/config.h"
 #include "tools/instance/internal.h"
-#include "tools/instance/monitor.h"
+#include "tools/instance/keeper.h"
 #include "tools/out.h"
 #include "tools/worker/worker_internal.h"
 
@@ -44,17 +43,6 @@ struct supervisor {
 	const char *state;
 	bool ends;
 };
-
-__attribute__((format(printf, 1, 2))) static void say(const char *fmt, ...)
-{
-	char now[OUT_TEXT_MAX], text[1024];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	dprintf(STDERR_FILENO, "%s dbs: %s\n", out_time(now, time(NULL)), text);
-}
 
 /* ---- state.json ---------------------------------------------------------------------- */
 
@@ -86,21 +74,16 @@ static const char *common_state(const struct supervisor *s)
 
 static void write_state(struct supervisor *s)
 {
-	json_t *slots = json_array(), *all;
-	char *text;
+	json_t *slots = json_array();
 
 	for (size_t i = 0; i < s->nr; i++)
 		json_array_append_new(slots, slot_json(&s->slots[i]));
-	all = json_pack("{s:s, s:s, s:s, s:i, s:o}", "name", s->w.files.name,
-			"instance", worker_instance(&s->w), "state",
-			common_state(s), "monitor_pid", (int)getpid(),
-			"processes", slots);
-	text = json_dumps(all, JSON_INDENT(2));
-	if (text && instance_write(&s->w.files, "state.json", 0644, geteuid(),
-				   getegid(), text) != CTL_OK)
-		say("state.json was not written");
-	free(text);
-	json_decref(all);
+	keeper_write_state(&s->w.files,
+			   json_pack("{s:s, s:s, s:s, s:i, s:o}", "name",
+				     s->w.files.name, "instance",
+				     worker_instance(&s->w), "state",
+				     common_state(s), "monitor_pid",
+				     (int)getpid(), "processes", slots));
 }
 
 /* ---- start ------------------------------------------------------------------------------ */
@@ -127,8 +110,9 @@ static void slot_later(struct slot *slot, const char *state, uint64_t ms)
 
 static void slot_give_up(struct slot *slot, size_t number, const char *why)
 {
-	say("process %zu: %s; giving up, 'dbs workers start' tries again",
-	    number, why);
+	keeper_say(
+		"process %zu: %s; giving up, 'dbs workers start' tries again",
+		number, why);
 	slot->state = "failed";
 	slot->retry_ns = 0;
 }
@@ -155,7 +139,7 @@ static void slot_start(struct supervisor *s, size_t i)
 	slot->since = time(NULL);
 	slot->state = "running";
 	s->leads[i] = slot->pid;
-	say("started process %zu, pid %d", i + 1, (int)slot->pid);
+	keeper_say("started process %zu, pid %d", i + 1, (int)slot->pid);
 }
 
 /* ---- the end ---------------------------------------------------------------------------- */
@@ -163,24 +147,13 @@ static void slot_start(struct supervisor *s, size_t i)
 /* Returns whether it counts as a crash. */
 static bool slot_note_exit(struct slot *slot, size_t number, int status)
 {
-	char now[OUT_TEXT_MAX], text[128];
-	bool killed = WIFSIGNALED(status);
-	int code = killed ? WTERMSIG(status) : WEXITSTATUS(status);
-
-	if (killed)
-		snprintf(text, sizeof(text), "was killed by signal %d (%s)",
-			 code, strsignal(code));
-	else
-		snprintf(text, sizeof(text), "ended with exit code %d", code);
-	say("process %zu, pid %d, %s", number, (int)slot->pid, text);
 	json_decref(slot->last_exit);
-	slot->last_exit = json_pack(
-		"{s:s, s:o, s:o, s:s}", "time", out_time(now, time(NULL)),
-		"code", killed ? json_null() : json_integer(code), "signal",
-		killed ? json_integer(code) : json_null(), "text", text);
+	slot->last_exit = keeper_exit(&status);
+	keeper_say("process %zu, pid %d, %s", number, (int)slot->pid,
+		   out_get_text(slot->last_exit, "text"));
 	slot->pid = 0;
 	slot->ticks = 0;
-	return killed || code;
+	return status;
 }
 
 /* A crash while its instance is away is no fault of its own. */
@@ -188,25 +161,20 @@ static void slot_again(struct supervisor *s, size_t i, bool crashed)
 {
 	struct slot *slot = &s->slots[i];
 	uint64_t ran_s = (now_ns() - slot->start_ns) / NS_PER_MS / 1000;
-	uint64_t wait_ms = MONITOR_RETRY_MIN_MS;
 	bool over;
 
-	if (ran_s >= MONITOR_RUN_WELL_S)
+	if (ran_s >= KEEPER_RUN_WELL_S)
 		slot->ends = 0;
 	if (!instance_runs(s, &over)) {
 		slot_later(slot, "waiting", TICK_MS);
 		return;
 	}
 	slot->ends++;
-	if (crashed && slot->ends >= MONITOR_CRASHES_MAX) {
+	if (crashed && slot->ends >= KEEPER_CRASHES_MAX) {
 		slot_give_up(slot, i + 1, "it crashed too often");
 		return;
 	}
-	for (unsigned n = 1; n < slot->ends && wait_ms < MONITOR_RETRY_MAX_MS;
-	     n++)
-		wait_ms *= 2;
-	slot_later(slot, "restarting",
-		   MIN_OF(wait_ms, (uint64_t)MONITOR_RETRY_MAX_MS));
+	slot_later(slot, "restarting", keeper_wait_ms(slot->ends));
 }
 
 /* What it started must not work on beside its successor. */
@@ -220,7 +188,7 @@ static void slot_sweep(struct supervisor *s, size_t i)
 
 	if (!nr)
 		return;
-	say("killing %zu processes that it left", nr);
+	keeper_say("killing %zu processes that it left", nr);
 	procs_end(&procs, SIGKILL, 0, NULL, NULL);
 }
 
@@ -267,10 +235,10 @@ static void stop_all(struct supervisor *s, const char *why)
 	s->ends = true;
 	s->state = "stopping";
 	write_state(s);
-	say("stopping: %s", why);
+	keeper_say("stopping: %s", why);
 	if (!procs_end(&procs, (int)out_get_int(s->w.record, "stop_signal"),
 		       out_get_int(s->w.record, "grace_ms"), reap, s))
-		say("something of it does not end");
+		keeper_say("something of it does not end");
 	reap(s);
 	s->state = "stopped";
 	write_state(s);
@@ -310,7 +278,7 @@ static void tick(struct supervisor *s)
 	if (changed)
 		write_state(s);
 	if (is_over(s)) {
-		say("nothing of it is left to run");
+		keeper_say("nothing of it is left to run");
 		s->ends = true;
 	}
 }
@@ -354,19 +322,6 @@ static void loop(struct supervisor *s)
 
 /* ---- set-up ------------------------------------------------------------------------------ */
 
-static int block_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 static int open_all(struct supervisor *s, const char *name)
 {
 	char path[PATH_MAX];
@@ -377,7 +332,7 @@ static int open_all(struct supervisor *s, const char *name)
 	if (!s->w.record)
 		return fail(CTL_CONFIG, "worker '%s' has no record", name);
 	/* before all else: who wants it to end finds us by the lock */
-	s->signal_fd = block_signals();
+	s->signal_fd = keeper_signals(SIGCHLD);
 	err = instance_lock_file(worker_file(&s->w, "monitor.lock", path),
 				 &s->lock);
 	if (err)
@@ -405,9 +360,7 @@ int worker_main(const char *name)
 		for (size_t i = 0; i < s->nr; i++)
 			slot_start(s, i);
 		write_state(s);
-		/* whoever started us waits for this */
-		if (write(3, "", 1) == 1)
-			close(3);
+		keeper_ready();
 		loop(s);
 	}
 	for (size_t i = 0; i < s->nr; i++)

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "tools/instance/keeper.h"
 #include "tools/out.h"
 #include "tools/worker/worker_internal.h"
 
@@ -86,7 +87,7 @@ static bool is_marked(const struct procs *procs, pid_t pid)
 	if (text) {
 		len = fread(text, 1, ENVIRON_MAX, f);
 		text[len] = '\0';
-		marked = has_variable(text, len, WORKER_MARK, procs->mark) &&
+		marked = has_variable(text, len, KEEPER_MARK, procs->mark) &&
 			 (!procs->number ||
 			  has_variable(text, len, WORKER_NUMBER, number));
 	}
@@ -110,7 +111,7 @@ static bool descends(pid_t pid, pid_t from)
 	return false;
 }
 
-static bool is_member(const struct procs *procs, pid_t pid)
+bool procs_have(const struct procs *procs, pid_t pid)
 {
 	struct proc p;
 
@@ -129,14 +130,14 @@ static bool signal_member(const struct procs *procs, pid_t pid, int signal)
 {
 	int fd;
 
-	if (!is_member(procs, pid))
+	if (!procs_have(procs, pid))
 		return false;
 	if (!signal)
 		return true;
 	fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (fd < 0)
 		return false;
-	if (is_member(procs, pid))
+	if (procs_have(procs, pid))
 		syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0);
 	close(fd);
 	return true;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "tools/instance/env.h"
+#include "tools/instance/keeper.h"
 #include "tools/out.h"
 #include "tools/worker/worker_internal.h"
 
@@ -78,7 +79,7 @@ static char **environment_make(const struct worker *w,
 			pw->pw_name, "LOGNAME", pw->pw_name);
 	json_object_update(all, access);
 	json_object_update(all, json_object_get(w->record, "environment"));
-	json_object_set_new(all, WORKER_MARK, json_string(w->files.dir));
+	json_object_set_new(all, KEEPER_MARK, json_string(w->files.dir));
 	json_object_set_new(all, WORKER_NUMBER, json_string(text));
 	json_object_foreach(all, key, value) json_array_append_new(
 		lines, json_sprintf("%s=%s", key, json_string_value(value)));

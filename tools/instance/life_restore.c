@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* life_restore.c - puts an instance into another state */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/cmd.h"
+#include "tools/config.h"
+#include "tools/host.h"
+#include "tools/instance/life.h"
+#include "tools/instance/life_internal.h"
+#include "tools/out.h"
+#include "tools/worker/worker.h"
+
+static double ms_since(uint64_t start)
+{
+	return (double)(now_ns() - start) / 1e6;
+}
+
+/* Destroy a snapshot, unless somebody has done so. */
+static void drop_snapshot(struct client *client, const char *name)
+{
+	json_t *result;
+	bool there;
+
+	if (client_call(client, "list",
+			json_pack("{s:[s], s:s}", "types", "snapshot",
+				  "pattern", name),
+			&result) != CTL_OK)
+		return;
+	there = json_array_size(json_object_get(result, "items")) > 0;
+	json_decref(result);
+	if (there &&
+	    client_call(client, "rm", json_pack("{s:[s]}", "names", name),
+			&result) == CTL_OK)
+		json_decref(result);
+}
+
+/*
+ * Keep the newest few of the states that were replaced.  One that is live
+ * again needs no snapshot.
+ */
+static void remember_undo(struct instance *inst, struct client *client,
+			  const char *source, const char *kept)
+{
+	json_t *undo = json_object_get(inst->record, "undo"), *name;
+	size_t i;
+
+	if (!json_is_array(undo)) {
+		undo = json_array();
+		json_object_set_new(inst->record, "undo", undo);
+	}
+	json_array_foreach(undo, i, name)
+	{
+		if (!strcmp(json_string_value(name), source)) {
+			drop_snapshot(client, source);
+			json_array_remove(undo, i);
+			break;
+		}
+	}
+	if (*kept)
+		json_array_append_new(undo, json_string(kept));
+	while (json_array_size(undo) > LIFE_UNDO_MAX) {
+		drop_snapshot(client,
+			      json_string_value(json_array_get(undo, 0)));
+		json_array_remove(undo, 0);
+	}
+}
+
+static int restore_call(struct instance *inst, struct client *client,
+			struct life_restore *restore)
+{
+	return client_call(client, "restore",
+			   json_pack("{s:o, s:s, s:b, s:b}", "source",
+				     out_text(restore->source), "dataset",
+				     inst->name, "force", restore->force,
+				     "discard", restore->discard),
+			   &restore->result);
+}
+
+/* Those who are stopped anyway, and ourselves. */
+static bool is_stopped(void *arg, pid_t pid)
+{
+	const struct instance *inst = arg;
+
+	return pid == getpid() || pid == instance_server(inst) ||
+	       workers_have(inst->name, pid);
+}
+
+/*
+ * The store refuses to restore while files are open for writing; found only
+ * then, the server has been stopped for nothing.  What the server has open is
+ * compared first: to look at all processes takes time.
+ */
+static int check_writers(struct instance *inst, struct client *client)
+{
+	pid_t server = instance_server(inst);
+	const char *path;
+	char *who = NULL;
+	json_t *item;
+	int code = life_dataset(client, inst->name, &item);
+
+	if (code != CTL_OK)
+		return code;
+	path = out_get_text(item, "path");
+	if (*path && out_get_int(item, "open_files_write") >
+			     (server ? host_nr_writes(server, path) : 0))
+		who = host_writers_text(path, is_stopped, inst);
+	if (who)
+		code = fail(CTL_CONFLICT,
+			    "cannot restore '%s': %s has files of it open for "
+			    "writing; end that, or use --force",
+			    inst->name, who);
+	free(who);
+	json_decref(item);
+	return code;
+}
+
+int life_restore(struct instance *inst, struct client *client,
+		 struct life_restore *restore)
+{
+	uint64_t begin = now_ns();
+	struct config config;
+	int code = config_open(&config), start_code = CTL_OK;
+
+	/* what would keep it from being started again is said before */
+	if (code != CTL_OK)
+		return code;
+	config_release(&config);
+	code = instance_check_room(inst);
+	if (code == CTL_OK && !restore->force)
+		code = check_writers(inst, client);
+	if (code != CTL_OK)
+		return code;
+	restore->ran = instance_server(inst) != 0;
+	code = workers_stop_of(inst->name);
+	restore->times.workers_ms = ms_since(begin);
+	begin = now_ns();
+	/* what it has not written is thrown away with the rest */
+	if (code == CTL_OK && (restore->ran || instance_monitored(inst)))
+		code = life_stop_server(inst, true, restore->ran, false);
+	if (code != CTL_OK)
+		return code;
+	restore->times.stop_ms = ms_since(begin);
+	begin = now_ns();
+	code = restore_call(inst, client, restore);
+	restore->times.restore_ms = ms_since(begin);
+	if (code == CTL_OK) {
+		remember_undo(inst, client, restore->source,
+			      out_get_text(restore->result, "kept"));
+		if (restore->becomes_origin)
+			json_object_set_new(inst->record, "dataset_from",
+					    out_text(restore->source));
+		code = instance_save(inst);
+	}
+	if (restore->ran)
+		start_code = life_start(inst, client, &restore->times);
+	return code != CTL_OK ? code : start_code;
+}
