@@ -94,6 +94,8 @@ int import_tick(struct import *im)
 /* ---- what is said where it fails ------------------------------------------------ */
 
 #define ER_DUP_ENTRY	      1062
+#define CR_SERVER_GONE_ERROR  2006
+#define CR_SERVER_LOST	      2013
 #define ER_DUP_ENTRY_WITH_KEY 1586
 
 static const struct import_table *table_of(const struct import *im,
@@ -115,6 +117,10 @@ static int fail_server(struct import *im)
 	if (im->no_space || import_store_is_full(im))
 		return fail(CTL_NO_SPACE, "the pool is full: '%s' is as it was",
 			    im->options->dataset);
+	/* its connections go a moment before it is gone */
+	if (e->number == CR_SERVER_GONE_ERROR || e->number == CR_SERVER_LOST)
+		for (int i = 0; i < 100 && !private_ended(&im->server); i++)
+			usleep(50000);
 	if (private_ended(&im->server)) {
 		fail(CTL_FAILED, "the import's server ended; its log says:");
 		server_show_log(im->server.log, 0);

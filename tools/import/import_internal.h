@@ -70,6 +70,8 @@ struct import {
 	struct sql_reader *reader;
 	bool says_db, made_db; /* the dump names databases; ours was made */
 	uint64_t nr_bytes, nr_rows, nr_masked, start_ns, tick_ns, drawn_ns;
+	uint64_t called_ns; /* when the daemon was asked last */
+	uint64_t daemon;    /* its process */
 	uint64_t read_cpu_ms, init_ms, load_ms, keys_ms, stop_ms, proof_ms;
 	bool drawn, no_space;
 	int code; /* of what a callback has said already */

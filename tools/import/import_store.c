@@ -25,14 +25,59 @@
 
 #define ROOM_MIN (UINT64_C(32) << 20)
 #define READY	 "user:dbs.import.ready"
+/* the daemon ends a connection that was idle for long, as while rows come */
+#define FRESH_NS UINT64_C(30000000000)
+
+/* The daemon's process. */
+static int ask_pid(struct import *im, uint64_t *pid)
+{
+	json_t *result = NULL;
+	int code = client_call(im->client, "ping", NULL, &result);
+
+	*pid = out_get_int(result, "pid");
+	json_decref(result);
+	return code;
+}
+
+/*
+ * A connection that works.  To another daemon there is none: what was written
+ * before it started, and not flushed, may be lost.
+ */
+static int fresh(struct import *im)
+{
+	uint64_t pid = 0;
+	int code;
+
+	if (now_ns() - im->called_ns <= FRESH_NS)
+		return CTL_OK;
+	client_close(im->client, CTL_OK);
+	im->client = NULL;
+	code = client_open(im->inv, NULL, &im->client);
+	if (code == CTL_OK && !client_is_local(im->client))
+		code = ask_pid(im, &pid);
+	if (code == CTL_OK && pid != im->daemon)
+		code = fail(CTL_UNREACHABLE,
+			    "the pool's daemon is not the one that the import "
+			    "began with: '%s' is as it was",
+			    im->options->dataset);
+	return code;
+}
 
 static int call(struct import *im, const char *command, json_t *arguments,
 		json_t **result)
 {
 	json_t *dropped = NULL;
-	int code = client_call(im->client, command, arguments,
-			       result ? result : &dropped);
+	int code = im->client ? fresh(im) : CTL_UNREACHABLE;
 
+	if (result)
+		*result = NULL;
+	if (code != CTL_OK) {
+		json_decref(arguments);
+		return code;
+	}
+	code = client_call(im->client, command, arguments,
+			   result ? result : &dropped);
+	im->called_ns = now_ns();
 	if (!result)
 		json_decref(dropped);
 	return code;
@@ -312,7 +357,10 @@ int import_store_begin(struct import *im)
 	if (client_is_local(im->client))
 		return fail(CTL_UNREACHABLE,
 			    "an import needs a mounted pool; see dbs mount");
-	code = call(im, "pool.info", NULL, &info);
+	im->called_ns = now_ns();
+	code = ask_pid(im, &im->daemon);
+	if (code == CTL_OK)
+		code = call(im, "pool.info", NULL, &info);
 	if (code == CTL_OK)
 		snprintf(im->mount, sizeof(im->mount), "%s",
 			 out_get_text(info, "mountpoint"));
