@@ -259,6 +259,18 @@ void node_forget(struct inode_table *table, struct node *node,
 	view_close(table, view);
 }
 
+bool node_is_known(struct inode_table *table, struct view *view, uint64_t ino)
+{
+	uint64_t hash = node_hash(view, ino);
+	struct shard *shard = shard_of(table, hash);
+	bool known;
+
+	pthread_mutex_lock(&shard->lock);
+	known = *node_find_locked(shard, hash, view, ino) != NULL;
+	pthread_mutex_unlock(&shard->lock);
+	return known;
+}
+
 uint64_t node_find_id(struct inode_table *table, uint32_t id, uint64_t ino)
 {
 	struct view *view;

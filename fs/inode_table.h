@@ -115,6 +115,8 @@ int node_lookup(struct inode_table *table, struct view *view, uint64_t ino,
 int node_hold(struct inode_table *table, struct view *view, uint64_t ino);
 void node_forget(struct inode_table *table, struct node *node,
 		 uint64_t nr_lookups);
+/** Does the kernel know @ino of @view at this moment? */
+bool node_is_known(struct inode_table *table, struct view *view, uint64_t ino);
 /** Id of the node of (@id's newest view, @ino) if the kernel knows it, or 0. */
 uint64_t node_find_id(struct inode_table *table, uint32_t id, uint64_t ino);
 /** Ids of open nodes and roots in stale views of @id; *ids is malloc'd. */

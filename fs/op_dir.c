@@ -148,15 +148,19 @@ static int dir_add(void *arg, const char *name, size_t len,
 	/* without memory for a node the kernel looks the name up later */
 	if (!b->plus || is_dot(name, len))
 		return 0;
-	if (fs_entry_fill(b->w, b->view, a, entry)) {
-		memset(entry, 0, sizeof(*entry));
-		return 0;
-	}
 	/*
 	 * A name may be made in this directory, or a mapping of this file be
 	 * written back, before the kernel has read the answer; it does not see
 	 * then that these times and blocks are old.  Of other writes it knows.
+	 * What it knows of a directory stays as it is, so.
 	 */
+	if (S_ISDIR(a->mode) &&
+	    node_is_known(fs_of(b->w)->table, b->view, a->ino))
+		return 0;
+	if (fs_entry_fill(b->w, b->view, a, entry)) {
+		memset(entry, 0, sizeof(*entry));
+		return 0;
+	}
 	if (S_ISDIR(a->mode) ||
 	    atomic_load(&fs_node(b->w, entry->nodeid)->nr_open))
 		entry->attr_valid = 0;
