@@ -868,6 +868,9 @@ if part killed; then
 	claim "two at once are refused" two_at_once
 fi
 if part employee; then
+	# what is new is so beside the last import, if that had rules
+	claim "sakila is imported by its rules" \
+		sakila --rules "$HOST_TMP/sakila.yaml"
 	claim "columns that are new stop a strict import" \
 		untouched new_columns_stop_it
 	claim "employee is imported" imported two employee emp
