@@ -163,6 +163,26 @@ static void *list_again_and_again(void *arg)
 	return NULL;
 }
 
+static pthread_t begin(void *(*meanwhile)(void *), void *arg)
+{
+	pthread_t thread;
+
+	atomic_store(&listing_ends, false);
+	MUST(pthread_create(&thread, NULL, meanwhile, arg) == 0);
+	return thread;
+}
+
+/*
+ * What is compared is what the kernel keeps: while one thread takes an answer
+ * in, it lets another see for a moment that the attributes are good before
+ * they are.
+ */
+static void end(pthread_t thread)
+{
+	atomic_store(&listing_ends, true);
+	MUST(pthread_join(thread, NULL) == 0);
+}
+
 /* Listing tells the kernel the attributes of all that is listed. */
 static void dir__times_are_new_while_another_lists_its_parent(void **state)
 {
@@ -176,25 +196,23 @@ static void dir__times_are_new_while_another_lists_its_parent(void **state)
 		snprintf(name, sizeof(name), "d%d", i);
 		CHECK_SYS(mkdir(name, 0755));
 	}
-	atomic_store(&listing_ends, false);
-	MUST(pthread_create(&thread, NULL, list_again_and_again, NULL) == 0);
 	for (int i = 0; i < NR_FILES; i++) {
 		struct stat before, after;
 		int fd;
 
 		snprintf(name, sizeof(name), "d%d", i % NR_DIRS);
 		MUST(stat(name, &before) == 0);
+		thread = begin(list_again_and_again, NULL);
 		snprintf(name, sizeof(name), "d%d/f%d", i % NR_DIRS, i);
 		fd = open(name, O_CREAT | O_WRONLY, 0644);
 		MUST(fd >= 0);
 		close(fd);
+		end(thread);
 		snprintf(name, sizeof(name), "d%d", i % NR_DIRS);
 		MUST(stat(name, &after) == 0);
 		nr_old += after.st_mtim.tv_sec == before.st_mtim.tv_sec &&
 			  after.st_mtim.tv_nsec == before.st_mtim.tv_nsec;
 	}
-	atomic_store(&listing_ends, true);
-	pthread_join(thread, NULL);
 	CHECK_UINT(nr_old, 0);
 }
 
@@ -225,20 +243,18 @@ static void ctime_is_new(int nr_files, void *(*meanwhile)(void *),
 	}
 	fd = open(name, O_PATH);
 	MUST(fd >= 0);
-	atomic_store(&listing_ends, false);
-	MUST(pthread_create(&thread, NULL, meanwhile, &fd) == 0);
 	for (int i = 0; i < NR_ROUNDS; i++) {
 		struct stat before, after;
 
 		snprintf(name, sizeof(name), "f%d", i % nr_files);
 		MUST(stat(name, &before) == 0);
+		thread = begin(meanwhile, &fd);
 		fn(name, i);
+		end(thread);
 		MUST(stat(name, &after) == 0);
 		nr_old += after.st_ctim.tv_sec == before.st_ctim.tv_sec &&
 			  after.st_ctim.tv_nsec == before.st_ctim.tv_nsec;
 	}
-	atomic_store(&listing_ends, true);
-	pthread_join(thread, NULL);
 	CHECK_SYS(close(fd));
 	CHECK_UINT(nr_old, 0);
 }
