@@ -257,7 +257,7 @@ static int load_part(struct import *im)
 		.arg = im->source,
 		.db = im->part->db ? im->part->db : im->options->database,
 		.ends_at_line = im->part->ends_at_line,
-		.find_table = import_find_table,
+		.find_table = import_on_find,
 		.find_arg = im,
 	};
 	struct sql_rewriter *rw = NULL;

@@ -4,9 +4,10 @@
  *
  * Below: source.h, sql_rewriter.h, rules.h, gate.h, load.h, private.h, proof.h,
  * client.h.  Above: cmd_import.c.
- * Files: import.c (the run), import_rows.c (what happens to tables and rows),
- * import_keys.c (indexes after the data), import_store.c (datasets: what is
- * left of others, the switch), import_manifest.c, import_dump.c (--publish).
+ * Files: import.c (the run), import_table.c (tables, and what the rules say),
+ * import_rows.c, import_statement.c (what goes to the server), import_keys.c
+ * (indexes after the data), import_store.c (datasets: what is left of others,
+ * the switch), import_manifest.c, import_dump.c (--publish).
  *
  * Invariants:
  *  IM1  dataset, head and snapshots, is as it was until import_store_switch(),

@@ -3,6 +3,7 @@
 #ifndef DBS_TOOLS_IMPORT_IMPORT_INTERNAL_H
 #define DBS_TOOLS_IMPORT_IMPORT_INTERNAL_H
 
+#include <errno.h>
 #include <limits.h>
 
 #include "store/store.h"
@@ -78,15 +79,43 @@ struct import {
 	json_t *report;
 };
 
-/* ---- import_rows.c ------------------------------------------------------------- */
+/** Says a sentence, and that it was said. */
+#define REFUSE(im, exit_code, ...)                                             \
+	((im)->code = fail((exit_code), __VA_ARGS__), -ECANCELED)
 
-extern const struct sql_rewriter_ops import_ops;
-/** Which table is that, for the reader. */
-const struct sql_table *import_find_table(void *import,
-					  const struct sql_name *name);
+/* ---- import_table.c ------------------------------------------------------------- */
+
+/** The table of that name, or NULL. */
+struct import_table *import_table_find(const struct import *im,
+				       const struct sql_name *name);
+/** Its columns, for the reader; NULL: not known. */
+const struct sql_table *import_on_find(void *import,
+				       const struct sql_name *name);
+/** It was dropped again: there is nothing to look at, and no index to add. */
+void import_table_forget(struct import *im, struct import_table *t);
+void import_tables_free(struct import *im);
+/** Is the database one of the server's own?  NULL is none. */
+bool import_is_system(const char *db);
+/* of import_ops */
+int import_on_verdict(void *import, const struct sql_name *name);
+int import_on_create(void *import, struct sql_table *table);
 /** All of the dump was read: what is to be said of rules and gate? */
 int import_check_rules(struct import *im);
-void import_tables_free(struct import *im);
+
+/* ---- import_rows.c -------------------------------------------------------------- */
+
+/* of import_ops */
+int import_on_insert(void *import, const struct sql_insert *insert);
+int import_on_row(void *import, const struct sql_event *row,
+		  struct sql_cell *cells);
+
+/* ---- import_statement.c --------------------------------------------------------- */
+
+/** What is done with all that a dump has. */
+extern const struct sql_rewriter_ops import_ops;
+
+/* ---- import.c ------------------------------------------------------------------- */
+
 /** -errno of a callback or the loader as a sentence; returns the exit code. */
 int import_fail(struct import *im, int err);
 /** From time to time: progress, signals, room.  Errors: -ECANCELED, -ENOSPC */
