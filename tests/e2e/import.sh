@@ -746,11 +746,17 @@ from_stdin_and_published()
 	echo old >"$HOST_TMP/out/latest.sql.zst"
 	# who has it open keeps what it was
 	exec 8<"$HOST_TMP/out/latest.sql.zst"
+	# left by one that was killed; of one that goes on
+	echo left >"$HOST_TMP/out/.dbs-import-1.tmp"
+	exec 7>"$HOST_TMP/out/.dbs-import-2.tmp"
+	flock 7
 	zstdcat "$DUMPS/sakila.sql.zst" | gzip |
 		import --from - --rules "$HOST_TMP/sakila.yaml" --snapshot pub \
 			--publish "$HOST_TMP/out"
 	[ "$(cat <&8)" = old ]
 	exec 8<&-
+	exec 7>&-
+	rm "$HOST_TMP/out/.dbs-import-2.tmp"
 	(cd "$HOST_TMP/out" && sha256sum -c latest.sql.zst.sha256 \
 		pub.sql.zst.sha256)
 	[ -z "$(find "$HOST_TMP/out" -name '.*' -type f)" ]

@@ -5,12 +5,18 @@
  * DIR/NAME.sql.zst and DIR/latest.sql.zst are one file with two names, and each
  * has its .sha256 beside it.  Names appear by rename: a reader finds the old
  * file or the new one.
+ *
+ * What is written under other names is locked (flock) by who writes it; what
+ * nobody has locked was left by an import that was killed, and is removed by
+ * the next.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +27,7 @@
 
 #define LEVEL	  3
 #define OUT_BYTES (256u << 10)
+#define TEMP	  ".dbs-import-"
 
 struct import_dump {
 	char *dir, *temp;
@@ -32,6 +39,53 @@ struct import_dump {
 	char sum[65]; /* SHA-256, once it is whole */
 	char error[256];
 };
+
+/* Remove what killed imports left in @path. */
+static void sweep(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *e;
+	struct stat st;
+	int fd;
+
+	while (dir && (e = readdir(dir))) {
+		if (strncmp(e->d_name, TEMP, strlen(TEMP)) != 0)
+			continue;
+		fd = openat(dirfd(dir), e->d_name,
+			    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		if (!fstat(fd, &st) && S_ISREG(st.st_mode) &&
+		    !flock(fd, LOCK_EX | LOCK_NB))
+			unlinkat(dirfd(dir), e->d_name, 0);
+		close(fd);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+/* A new file of that name that no sweep() takes away, or -errno. */
+static int create(const char *path, mode_t mode)
+{
+	struct stat st;
+	int fd, err = 0;
+
+	for (;;) {
+		fd = open(path,
+			  O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+			  mode);
+		if (fd < 0)
+			return -errno;
+		if (flock(fd, LOCK_EX) || fstat(fd, &st))
+			err = -errno;
+		else if (st.st_nlink)
+			return fd;
+		/* another's sweep() was between these two */
+		close(fd);
+		if (err)
+			return err;
+	}
+}
 
 int import_dump_open(const char *dir, struct import_dump **out)
 {
@@ -47,20 +101,19 @@ int import_dump_open(const char *dir, struct import_dump **out)
 	d->digest = EVP_MD_CTX_new();
 	if (!d->dir || !d->out || !d->ctx || !d->digest ||
 	    !EVP_DigestInit_ex(d->digest, EVP_sha256(), NULL) ||
-	    asprintf(&d->temp, "%s/.dbs-import-%d.tmp", dir, (int)getpid()) < 0)
+	    asprintf(&d->temp, "%s/" TEMP "%d.tmp", dir, (int)getpid()) < 0)
 		return fail(CTL_FAILED, "out of memory");
 	ZSTD_CCtx_setParameter(d->ctx, ZSTD_c_compressionLevel, LEVEL);
 	ZSTD_CCtx_setParameter(d->ctx, ZSTD_c_checksumFlag, 1);
 	/* one more thread, where the library has them */
 	ZSTD_CCtx_setParameter(d->ctx, ZSTD_c_nbWorkers, 1);
-	d->fd = open(d->temp,
-		     O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-		     0600); /* nobody reads what is not proved */
+	sweep(dir);
+	d->fd = create(d->temp, 0600); /* nobody reads what is not proved */
 	if (d->fd < 0)
-		return fail(errno == ENOENT   ? CTL_NOT_FOUND
-			    : errno == EACCES ? CTL_NOT_PERMITTED
-					      : CTL_FAILED,
-			    "'%s': %m", dir);
+		return fail(d->fd == -ENOENT   ? CTL_NOT_FOUND
+			    : d->fd == -EACCES ? CTL_NOT_PERMITTED
+					       : CTL_FAILED,
+			    "'%s': %s", dir, strerror(-d->fd));
 	return CTL_OK;
 }
 
@@ -116,19 +169,24 @@ static int write_sum(const struct import_dump *d, const char *name,
 		     const char *sum)
 {
 	char *temp = NULL, *path = NULL;
-	int code = CTL_OK;
-	FILE *f = NULL;
+	int fd = -1, code = CTL_OK;
 
 	if (asprintf(&temp, "%s.sum", d->temp) < 0 ||
 	    asprintf(&path, "%s/%s.sql.zst.sha256", d->dir, name) < 0)
 		code = fail(CTL_FAILED, "out of memory");
 	if (code == CTL_OK) {
-		f = fopen(temp, "we");
-		if (f)
-			fprintf(f, "%s  %s.sql.zst\n", sum, name);
-		if (!f || fflush(f) || fsync(fileno(f)) || fclose(f) ||
-		    rename(temp, path))
+		fd = create(temp, 0666);
+		if (fd < 0)
+			code = fail(CTL_FAILED, "'%s': %s", path,
+				    strerror(-fd));
+		else if (dprintf(fd, "%s  %s.sql.zst\n", sum, name) < 0 ||
+			 fsync(fd) || rename(temp, path))
 			code = fail(CTL_FAILED, "'%s': %m", path);
+	}
+	if (fd >= 0) {
+		if (code != CTL_OK)
+			unlink(temp);
+		close(fd);
 	}
 	free(temp);
 	free(path);
