@@ -493,6 +493,9 @@ two_at_once()
 	pid=$!
 	made .
 	fails 4 'another import' sakila
+	# with another's lock, too
+	DBS_STATE_DIR=$HOST_TMP/state-2 \
+		fails 4 'is being made by another import' sakila
 	wait "$pid"
 }
 

@@ -27,6 +27,9 @@
 #define READY	 "user:dbs.import.ready"
 /* the daemon ends a connection that was idle for long, as while rows come */
 #define FRESH_NS UINT64_C(30000000000)
+/* five seconds */
+#define WRITER_WAITS   100u
+#define WRITER_WAIT_US 50000u
 
 /* The daemon's process. */
 static int ask_pid(struct import *im, uint64_t *pid)
@@ -281,6 +284,62 @@ static bool finish_left(struct import *im, const char *temp)
 	return done;
 }
 
+/* Does an import run under that number? */
+static bool is_import(const char *pid)
+{
+	char path[64], line[4096];
+	size_t len = 0, at = 0;
+	bool found = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/cmdline", pid);
+	f = atoi(pid) == getpid() ? NULL : fopen(path, "re");
+	if (!f)
+		return false;
+	len = fread(line, 1, sizeof(line) - 1, f);
+	line[len] = '\0';
+	fclose(f);
+	for (; at < len && !found; at += strlen(line + at) + 1)
+		found = !strcmp(line + at, "import");
+	return found;
+}
+
+/* Files of the dataset that are open for writing; 0: also if it is gone. */
+static uint64_t nr_writers(struct import *im, const char *name)
+{
+	json_t *items = NULL;
+	uint64_t nr = 0;
+
+	if (list(im, "dataset", name, &items) == CTL_OK)
+		nr = out_get_int(json_array_get(items, 0), "open_files_write");
+	json_decref(items);
+	return nr;
+}
+
+/*
+ * Does somebody work on it still?  Not one with our lock, but one with another
+ * directory of states, or in another container.
+ */
+static int check_left(struct import *im, const char *name, const char *pid)
+{
+	if (is_import(pid))
+		return fail(CTL_CONFLICT,
+			    "'%s' is being made by another import (pid %s): "
+			    "wait for its end",
+			    name, pid);
+	/* a server that was just ended lets go of them one by one */
+	for (unsigned i = 0; nr_writers(im, name); i++) {
+		if (i == WRITER_WAITS)
+			return fail(CTL_CONFLICT,
+				    "'%s' has files open for writing: another "
+				    "import runs, or the server of one that "
+				    "was killed",
+				    name);
+		usleep(WRITER_WAIT_US);
+	}
+	return CTL_OK;
+}
+
 static int clean_up(struct import *im)
 {
 	char pattern[DATASET_NAME_MAX + 16];
@@ -299,6 +358,8 @@ static int clean_up(struct import *im)
 		/* ours have a process's number there */
 		if (!*pid || strspn(pid, "0123456789") != strlen(pid))
 			continue;
+		if (code == CTL_OK)
+			code = check_left(im, name, pid);
 		if (code != CTL_OK || finish_left(im, name))
 			continue;
 		note("removing '%s', which a killed import left", name);
