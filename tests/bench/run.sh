@@ -12,9 +12,11 @@
 # host has them, in alternating rounds.  The groups:
 #
 #   oltp     MariaDB: four of sysbench's tests and the import of a dump, with a
-#            buffer pool smaller and one larger than the data. Ours runs with
-#            innodb_doublewrite=0; ext4 with the server's default ('as used')
-#            and with 0 too ('equal settings'); btrfs and xfs with the default.
+#            buffer pool smaller and one larger than the data. 'As used': ours
+#            with the options of 'dbs up' (innodb_doublewrite=0,
+#            innodb_flush_method=fsync, innodb_flush_neighbors=0), ext4,
+#            btrfs and xfs with the server's defaults. 'Equal settings': both
+#            with innodb_doublewrite=0 and the default flush method.
 #   fio      random, sequential, mixed, cold and durable reads and writes
 #   trees    untar, 'git status', 'rm -rf' of a source tree
 #   daemon   what dbsfs used meanwhile: CPU for each operation, memory
@@ -50,7 +52,7 @@ while [ $# -gt 0 ]; do
 	--rounds) ROUNDS=$2; shift ;;
 	--build) BENCH_BUILD=$(realpath "$2"); shift ;;
 	--dir) BENCH_DIR=$2; shift ;;
-	*) sed -n '3,40s/^# \{0,1\}//p' "$0"; exit 2 ;;
+	*) sed -n '3,42s/^# \{0,1\}//p' "$0"; exit 2 ;;
 	esac
 	shift
 done
@@ -224,10 +226,10 @@ median_of()
 		END { if (NR) print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
 }
 
-# goal GROUP WHAT TEXT OP GOAL [SYSTEM]: ours to another's (ext4's)
+# goal GROUP WHAT TEXT OP GOAL [SYSTEM [OURS]]: ours to another's (ext4's)
 goal()
 {
-	bench_goal "$1" "$3" "$(bench_ratio "$(median_of "$1" "$2" dbs)" \
+	bench_goal "$1" "$3" "$(bench_ratio "$(median_of "$1" "$2" "${7:-dbs}")" \
 		"$(median_of "$1" "$2" "${6:-ext4}")")" "$4" "$5"
 }
 

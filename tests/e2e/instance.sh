@@ -175,6 +175,7 @@ new_identity()
 	socket=$(ps_of a socket)
 	says a 'SELECT @@log_bin, @@event_scheduler, @@max_connections,
 		@@port' "0 OFF 151 $PORT_A"
+	says a 'SELECT @@innodb_flush_method' fsync
 	says a 'SHOW ALL SLAVES STATUS' ''
 	[ ! -e "$MNT/a/master.info" ]
 	[ "$(query a 'SELECT @@server_id')" != 7 ]

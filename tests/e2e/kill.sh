@@ -44,6 +44,7 @@ WRITERS=4
 PART=7 # rounds between two checks of the unmounted pool
 TARGETS=(dbsfs mariadbd both)
 FORMS=(plain drop torn)
+METHODS=(O_DIRECT fsync) # the server's default; what dbs up takes
 INTERVALS=(50 1000 5000 5000) # of commits, ms
 FLUSHES=(0 500 3000)         # how long the lossy device takes for one, us
 WANTED=21
@@ -177,6 +178,7 @@ start_server()
 		--pid-file="$run/$name.pid" --log-error="$run/$name.err" \
 		--tmpdir="$run" --skip-networking --skip-name-resolve \
 		--performance-schema=OFF --innodb-doublewrite=0 \
+		--innodb-flush-method="${METHODS[RANDOM % ${#METHODS[@]}]}" \
 		--innodb-flush-log-at-trx-commit=1 \
 		--innodb-buffer-pool-size=8M --innodb-log-file-size=8M \
 		--innodb-max-dirty-pages-pct=10 \

@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #define PAGE	   4096u
@@ -446,6 +447,98 @@ static void clone__of_files_being_written_is_one_moment(void **state)
 	writers_end(NR_WRITERS);
 }
 
+/* -- pages through the cache ---------------------------------------------- */
+
+#define WHOLE_AT (512u << 10)
+
+struct whole {
+	int fd, sources[2];
+	_Atomic bool stop;
+};
+
+/* A file whose bytes are all @c, on the host. */
+static int source_of(char c)
+{
+	static char bytes[RECORD];
+	char path[PATH_MAX];
+	const char *tmp = getenv("TMPDIR");
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/dbs-whole.XXXXXX",
+		 tmp ? tmp : "/var/tmp");
+	fd = mkstemp(path);
+	CHECK_SYS(fd);
+	unlink(path);
+	memset(bytes, c, sizeof(bytes));
+	CHECK_INT(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
+	CHECK_SYS(fsync(fd));
+	return fd;
+}
+
+/*
+ * Buffered writes from memory whose second half has to be fetched first: where
+ * the kernel made two requests of one write, it would do so here.
+ */
+static void *write_whole(void *arg)
+{
+	struct whole *w = arg;
+
+	for (unsigned k = 0; !w->stop; k++) {
+		const int source = w->sources[k % 2];
+		volatile char *p;
+
+		MUST(!posix_fadvise(source, RECORD / 2, RECORD / 2,
+				    POSIX_FADV_DONTNEED));
+		p = mmap(NULL, RECORD, PROT_READ, MAP_PRIVATE, source, 0);
+		MUST(p != MAP_FAILED);
+		MUST(!madvise((void *)p, RECORD, MADV_RANDOM));
+		(void)p[0];
+		MUST(pwrite(w->fd, (const void *)p, RECORD, WHOLE_AT) ==
+		     RECORD);
+		munmap((void *)p, RECORD);
+	}
+	return NULL;
+}
+
+static void snapshot__has_a_buffered_page_whole_or_not_at_all(void **state)
+{
+	static char bytes[2 * WHOLE_AT], got[RECORD];
+	struct whole w = {.fd = open("whole", O_CREAT | O_RDWR, 0644)};
+	char top[PATH_MAX / 2], dir[PATH_MAX], path[PATH_MAX + 8];
+	pthread_t thread;
+
+	(void)state;
+	CHECK_SYS(w.fd);
+	w.sources[0] = source_of('a');
+	w.sources[1] = source_of('b');
+	memset(bytes, 'a', sizeof(bytes));
+	CHECK_INT(write(w.fd, bytes, sizeof(bytes)), sizeof(bytes));
+	/* into the cache in pieces as large as the kernel likes */
+	CHECK_SYS(posix_fadvise(w.fd, 0, 0, POSIX_FADV_DONTNEED));
+	CHECK_INT(pread(w.fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	CHECK_INT(pthread_create(&thread, NULL, write_whole, &w), 0);
+	snprintf(top, sizeof(top), "%s/.dbs/snapshot/race", fs_dataset());
+	path_in(dir, top);
+	snprintf(path, sizeof(path), "%s/whole", dir);
+	for (int i = 0; i < 40 * times; i++) {
+		int fd;
+
+		CHECK_INT(fs_command("snapshot", "'name':'ds@race'"), 0);
+		fd = open(path, O_RDONLY);
+		CHECK_SYS(fd);
+		CHECK_INT(pread(fd, got, RECORD, WHOLE_AT), RECORD);
+		close(fd);
+		for (unsigned k = 0; k < RECORD; k++)
+			CHECK_INT(got[k], got[0]);
+		CHECK_INT(fs_command("rm", "'names':['ds@race']"), 0);
+	}
+	w.stop = true;
+	pthread_join(thread, NULL);
+	close(w.fd);
+	close(w.sources[0]);
+	close(w.sources[1]);
+}
+
 /* -- copies --------------------------------------------------------------- */
 
 static void copy_range__is_one_moment_of_the_file(void **state)
@@ -628,6 +721,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		FS_TEST(snapshot__of_files_being_written_is_one_moment),
+		FS_TEST(snapshot__has_a_buffered_page_whole_or_not_at_all),
 		FS_TEST(clone__of_files_being_written_is_one_moment),
 		FS_TEST(copy_range__is_one_moment_of_the_file),
 		FS_TEST(cp__sparse_has_only_pages_that_the_file_had),

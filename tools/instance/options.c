@@ -153,6 +153,19 @@ static void add_number(json_t *options, const char *key, uint64_t value)
 	json_array_append_new(options, json_sprintf("%s=%" PRIu64, key, value));
 }
 
+/*
+ * Reads that the buffer pool misses are answered from the kernel's pages, which
+ * no request to the pool's daemon is needed for: docs/decisions/0111.  loose:
+ * MariaDB 11 has other names for it, and will forget this one.  Neighbours of a
+ * page do not lie beside it on a pool; MariaDB takes a mount for a disk that
+ * turns, and would write them too.
+ */
+static void add_io(json_t *options)
+{
+	add(options, "loose-innodb-flush-method=fsync");
+	add(options, "innodb-flush-neighbors=0");
+}
+
 /* What the files were made with: another value would rebuild them, or fail. */
 static void add_files(json_t *options, const struct datadir *dir,
 		      const struct server_binary *bin)
@@ -241,6 +254,7 @@ json_t *life_options(const struct instance *inst, const struct datadir *dir,
 			   log_buffer(memory));
 	if (memory <= SMALL)
 		add_small(options, bin);
+	add_io(options);
 	add_files(options, dir, bin);
 	add_identity(options, inst, bin);
 	/* a person's come last, and count */
