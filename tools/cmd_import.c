@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "store/store.h"
@@ -53,11 +54,35 @@ static void print_report(const json_t *report)
 		out_line("dump: %s", out_get_text(dump, "file"));
 }
 
-int run_import(struct invocation *inv)
+/*
+ * "env:NAME" is what the variable has: a URL may be a key, and arguments can be
+ * seen by everybody.  None of the programs that are started gets it.
+ */
+static int resolve_from(struct invocation *inv, char **from)
+{
+	const char *text = inv_value(inv, "from"), *value = text;
+	const bool env = text && !strncmp(text, "env:", 4);
+
+	if (env)
+		value = getenv(text + 4);
+	if (!text)
+		return fail_usage(inv->cmd, "import: --from is missing");
+	if (!value || !*value)
+		return fail_usage(inv->cmd,
+				  "--from %s: there is no such variable in the "
+				  "environment",
+				  text);
+	*from = strdup(value);
+	if (env)
+		unsetenv(text + 4);
+	return *from ? CTL_OK : fail(CTL_FAILED, "out of memory");
+}
+
+static int import_from(struct invocation *inv, const char *from)
 {
 	const struct import_options options = {
 		.dataset = inv_operand(inv, 0),
-		.source = {.from = inv_value(inv, "from"),
+		.source = {.from = from,
 			   .ca = inv_value(inv, "ca"),
 			   .password_file = inv_value(inv, "password-file")},
 		.rules = inv_value(inv, "rules"),
@@ -71,8 +96,6 @@ int run_import(struct invocation *inv)
 	json_t *report = NULL;
 	int code;
 
-	if (!options.source.from)
-		return fail_usage(inv->cmd, "import: --from is missing");
 	if (strpbrk(options.dataset, "@/*?[") ||
 	    dataset_name_problem(options.dataset))
 		return fail_usage(inv->cmd, "'%s' is no name of a dataset",
@@ -86,5 +109,16 @@ int run_import(struct invocation *inv)
 	else if (code == CTL_OK)
 		print_report(report);
 	json_decref(report);
+	return code;
+}
+
+int run_import(struct invocation *inv)
+{
+	char *from = NULL;
+	int code = resolve_from(inv, &from);
+
+	if (code == CTL_OK)
+		code = import_from(inv, from);
+	free(from);
 	return code;
 }

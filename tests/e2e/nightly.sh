@@ -484,6 +484,33 @@ step_killed()
 	service
 }
 
+# A signed URL is a key: nobody sees it among processes, nor in the result.
+key_is_no_argument()
+{
+	local port="" i
+
+	dump
+	mkdir "$HOST_TMP/www"
+	ln "$HOST_TMP/backup.sql.zst" "$HOST_TMP/www/"
+	python3 -u -m http.server --bind 127.0.0.1 \
+		--directory "$HOST_TMP/www" 0 >"$HOST_TMP/www.log" 2>&1 &
+	HOST_PIDS+=($!)
+	for ((i = 0; i < 500; i++)); do
+		port=$(sed -n 's/.* port \([0-9]*\) .*/\1/p' "$HOST_TMP/www.log")
+		[ -z "$port" ] || break
+		sleep 0.02
+	done
+	sed -i "s|from: .*|from: http://127.0.0.1:$port/backup.sql.zst?k=S3cr3t|" \
+		"$DBS_CONFIG_DIR/dbs.yaml"
+	begun
+	not grep -aqs '[S]3cr3t' /proc/[0-9]*/cmdline
+	ended 0
+	result '.steps[0].command | any(endswith("?..."))'
+	not grep -q S3cr3t "$DBS_STATE_DIR/nightly.json"
+	[ "$(night_of staging)" = "$NIGHT" ]
+	settings
+}
+
 # ---- examples ------------------------------------------------------------------------------
 
 examples()
@@ -565,6 +592,7 @@ main()
 	claim "kill -9 in the middle: the next one works" killed
 	claim "kill -9 of it and its step: the next one cleans up" killed_both
 	claim "kill -9 of a step is that step's failure" step_killed
+	claim "a key in a URL is no process's argument" key_is_no_argument
 	claim "the examples work" examples
 	claim "the instance goes" "$DBS" down staging --rm --yes
 	claim "nothing runs" not pgrep -f -- "$DBS_STATE_DIR/"

@@ -13,6 +13,9 @@
  * that are shown ('command') lack what may be secret in a URL.
  */
 #define STEP_ARGV "argv"
+/* the source of an import that may be a key: by this variable, not in argv */
+#define STEP_FROM "from"
+#define FROM_ENV  "DBS_IMPORT_FROM"
 
 struct nightly {
 	json_t *record; /* the result file's */

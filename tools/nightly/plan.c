@@ -36,6 +36,12 @@ static void add_option(json_t *argv, const char *option, const json_t *value)
 		json_array_append(argv, (json_t *)(uintptr_t)value);
 }
 
+/* May the argument be a key? */
+static bool is_key(const char *text)
+{
+	return strstr(text, "://") && strchr(text, '?');
+}
+
 /* What follows a URL's '?' may be a key to it. */
 static json_t *shown(const json_t *argv)
 {
@@ -49,11 +55,24 @@ static json_t *shown(const json_t *argv)
 
 		json_array_append_new(
 			command,
-			strstr(text, "://") && text[len]
-				? json_sprintf("%.*s?...", (int)len, text)
-				: json_incref(arg));
+			is_key(text) ? json_sprintf("%.*s?...", (int)len, text)
+				     : json_incref(arg));
 	}
 	return command;
+}
+
+/* A source that may be a key is not in the arguments, which all can see. */
+static void hide_from(json_t *step, json_t *argv)
+{
+	const char *text;
+
+	for (size_t i = 0; i < json_array_size(argv); i++) {
+		text = json_string_value(json_array_get(argv, i));
+		if (!is_key(text))
+			continue;
+		json_object_set(step, STEP_FROM, json_array_get(argv, i));
+		json_array_set_new(argv, i, json_string("env:" FROM_ENV));
+	}
 }
 
 /* Takes @argv, and adds what every command gets. */
@@ -70,6 +89,7 @@ static void finish(json_t *steps, json_t *step, json_t *argv,
 	}
 	add(argv, "--json");
 	json_object_set_new(step, "command", shown(argv));
+	hide_from(step, argv);
 	json_object_set_new(step, STEP_ARGV, argv);
 	json_array_append_new(steps, step);
 }

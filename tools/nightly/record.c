@@ -125,7 +125,11 @@ static json_t *steps_shown(const json_t *steps)
 	json_t *copy = json_deep_copy(steps), *step;
 	size_t i;
 
-	json_array_foreach(copy, i, step) json_object_del(step, STEP_ARGV);
+	json_array_foreach(copy, i, step)
+	{
+		json_object_del(step, STEP_ARGV);
+		json_object_del(step, STEP_FROM);
+	}
 	return copy;
 }
 

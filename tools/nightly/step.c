@@ -55,6 +55,7 @@ static void take_normal_priority(void)
 _Noreturn static void exec_step(const struct child *c, const json_t *step,
 				char *const argv[], int err, pid_t parent)
 {
+	const char *from = out_get_text(step, STEP_FROM);
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	sigset_t none;
 
@@ -68,6 +69,8 @@ _Noreturn static void exec_step(const struct child *c, const json_t *step,
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (!strcmp(out_get_text(step, "kind"), "refresh"))
 		take_normal_priority();
+	if (*from && setenv(FROM_ENV, from, 1))
+		_exit(CTL_FAILED);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(c->out_fd, 1) < 0 ||
 	    dup2(err, 2) < 0)
 		_exit(CTL_FAILED);
