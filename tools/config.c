@@ -484,6 +484,9 @@ int config_load(const char *path, struct config *config,
 	err = check_owner(path, error);
 	if (!err)
 		err = yaml_open(path, &config->file, error);
+	/* all of it commented out: as if it were not there */
+	if (err == -ENODATA)
+		return 0;
 	if (!err)
 		err = config_read_keys(&r, yaml_root(config->file), "the file",
 				       sections, ARRAY_SIZE(sections), NULL);

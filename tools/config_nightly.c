@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "store/store.h"
 #include "tools/config_internal.h"
@@ -32,14 +33,19 @@ static int read_path(struct reader *r, const struct yaml_item *item, void *to)
 
 /* ---- import ------------------------------------------------------------------ */
 
-/* "https://user:secret@host": the plan and the result can be read by all. */
+/*
+ * "https://user:secret@host": the plan and the result can be read by all.  A
+ * secret may have a '/' in it, and a path an '@' after a port.
+ */
 static bool has_password(const char *from)
 {
 	const char *p = strstr(from, "://");
-	size_t len = p ? strcspn(p + 3, "/?") : 0;
+	size_t len = p ? strcspn(p + 3, "?#") : 0;
 	const char *at = p ? memchr(p + 3, '@', len) : NULL;
+	const char *colon =
+		at ? memchr(p + 3, ':', (size_t)(at - p - 3)) : NULL;
 
-	return at && memchr(p + 3, ':', (size_t)(at - p - 3));
+	return colon && colon[1 + strspn(colon + 1, "0123456789")] != '/';
 }
 
 static int read_from(struct reader *r, const struct yaml_item *item, void *to)
@@ -199,6 +205,28 @@ static int check_dataset(struct reader *r, const struct yaml_item *item,
 	return 0;
 }
 
+/* As text where they are not there yet: "/d//x/" is "/d/x". */
+static bool is_same_dir(const char *a, const char *b)
+{
+	struct stat sa, sb;
+
+	if (!stat(a, &sa) && !stat(b, &sb))
+		return sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+	for (;;) {
+		size_t len;
+
+		a += strspn(a, "/");
+		b += strspn(b, "/");
+		len = strcspn(a, "/");
+		if (len != strcspn(b, "/") || memcmp(a, b, len) != 0)
+			return false;
+		if (!len)
+			return true;
+		a += len;
+		b += len;
+	}
+}
+
 /* Each has a latest.sql.zst. */
 static int check_publish(struct reader *r, const struct yaml_item *item,
 			 const json_t *datasets, const json_t *dataset)
@@ -213,7 +241,7 @@ static int check_publish(struct reader *r, const struct yaml_item *item,
 		const char *used = json_string_value(json_object_get(
 			json_object_get(other, "import"), "publish"));
 
-		if (other != dataset && dir && used && !strcmp(used, dir))
+		if (other != dataset && dir && used && is_same_dir(used, dir))
 			return refuse(r, item,
 				      "'%s' and '%s' both publish in '%s'",
 				      json_string_value(

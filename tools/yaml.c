@@ -72,6 +72,12 @@ refuse_event(struct builder *b, const char *fmt, ...)
 	return -EINVAL;
 }
 
+static int refuse_empty(struct builder *b)
+{
+	refuse_event(b, "the file is empty");
+	return -ENODATA;
+}
+
 /* The parser's own words, without what it quotes. */
 static int refuse_syntax(struct builder *b)
 {
@@ -241,7 +247,7 @@ static int build(struct builder *b, struct yaml_item *item, unsigned depth)
 	case YAML_MAPPING_START_EVENT:
 		return build_map(b, item, depth + 1);
 	default:
-		return refuse_event(b, "the file is empty");
+		return refuse_empty(b);
 	}
 }
 
@@ -253,7 +259,7 @@ static int build_file(struct builder *b)
 	if (!err)
 		err = next(b);
 	if (!err && b->event.type != YAML_DOCUMENT_START_EVENT)
-		return refuse_event(b, "the file is empty");
+		return refuse_empty(b);
 	if (!err)
 		err = next(b);
 	if (!err)

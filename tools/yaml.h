@@ -53,7 +53,8 @@ struct yaml_file; /* owns the tree */
  * Read and parse a file.
  *
  * Errors: -ENOENT, -EACCES ...: it cannot be read; -EINVAL: it is not YAML as
- *         Y1 to Y3 say; @error has the sentence, always
+ *         Y1 to Y3 say; -ENODATA: there is nothing in it, or only comments;
+ *         @error has the sentence, always
  */
 int yaml_open(const char *path, struct yaml_file **file,
 	      struct yaml_error *error);

@@ -62,6 +62,18 @@ static void config__a_file_that_is_not_there_is_an_empty_one(void **state)
 	config_release(&config);
 }
 
+static void config__a_file_of_comments_is_an_empty_one(void **state)
+{
+	struct config config;
+
+	(void)state;
+	good("# instances:\n#   memory: small\n\n", &config);
+	CHECK(!config.instances.memory);
+	config_release(&config);
+	good("", &config);
+	config_release(&config);
+}
+
 static void config__instances_are_as_written(void **state)
 {
 	struct config config;
@@ -238,6 +250,12 @@ static void config__what_is_wrong_in_a_night_has_its_line(void **state)
 	bad(NIGHTLY_FROM "        publish: /d\n    emp:\n"
 			 "      import: { from: /e.sql, publish: /d }\n",
 	    ":7: 'prod' and 'emp' both publish in '/d'");
+	bad(NIGHTLY_FROM "        publish: /d/x\n    emp:\n"
+			 "      import: { from: /e.sql, publish: //d/x/ }\n",
+	    ":7: 'prod' and 'emp' both publish in '//d/x/'");
+	bad(NIGHTLY "      import:\n        from: https://a:b/w@c/d\n",
+	    ":5: 'from' has a password in it (mysql:// takes "
+	    "'password_file', https:// takes ~/.netrc)");
 	bad("nightly:\n  expired: maybe\n",
 	    ":2: 'expired' is 'maybe' (true, false)");
 }
@@ -267,6 +285,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 			config__a_file_that_is_not_there_is_an_empty_one),
+		cmocka_unit_test(config__a_file_of_comments_is_an_empty_one),
 		cmocka_unit_test(config__instances_are_as_written),
 		cmocka_unit_test(config__a_worker_has_every_default),
 		cmocka_unit_test(

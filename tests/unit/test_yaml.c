@@ -40,22 +40,26 @@ static void tree__has_kinds_keys_and_lines(void **state)
 	yaml_close(file);
 }
 
-static void bad(const char *text, const char *want)
+static void refused(const char *text, int err, const char *want)
 {
 	struct yaml_error error = {""};
 	struct yaml_file *file = NULL;
 
-	CHECK_INT(yaml_parse("f.yaml", text, strlen(text), &file, &error),
-		  -EINVAL);
+	CHECK_INT(yaml_parse("f.yaml", text, strlen(text), &file, &error), err);
 	CHECK(!file);
 	CHECK_STR(error.text, want);
+}
+
+static void bad(const char *text, const char *want)
+{
+	refused(text, -EINVAL, want);
 }
 
 static void tree__what_is_wrong_is_said_with_its_line(void **state)
 {
 	(void)state;
-	bad("", "f.yaml:1: the file is empty");
-	bad("# only\n", "f.yaml:2: the file is empty");
+	refused("", -ENODATA, "f.yaml:1: the file is empty");
+	refused("# only\n", -ENODATA, "f.yaml:2: the file is empty");
 	bad("a: 1\n\nb: 2\na: 3\n",
 	    "f.yaml:4: 'a' stands there twice (first in line 1)");
 	bad("x:\n  a: 1\n  a: 2\n",

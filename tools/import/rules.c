@@ -505,7 +505,10 @@ int rules_load(const char *path, struct rules **rules, struct yaml_error *error)
 	struct yaml_file *file;
 	int err = yaml_open(path, &file, error);
 
-	return err ? err : read_file(file, rules, error);
+	/* a file of rules that has none is a mistake */
+	if (err)
+		return err == -ENODATA ? -EINVAL : err;
+	return read_file(file, rules, error);
 }
 
 int rules_parse(const char *path, const char *bytes, size_t len,
@@ -514,7 +517,9 @@ int rules_parse(const char *path, const char *bytes, size_t len,
 	struct yaml_file *file;
 	int err = yaml_parse(path, bytes, len, &file, error);
 
-	return err ? err : read_file(file, rules, error);
+	if (err)
+		return err == -ENODATA ? -EINVAL : err;
+	return read_file(file, rules, error);
 }
 
 void rules_free(struct rules *rules)
