@@ -18,11 +18,13 @@ static int copy_file(const char *from, const char *to)
 		n = copy_file_range(in, NULL, out, NULL, 1 << 20, 0);
 	if (in >= 0)
 		close(in);
-	if (out >= 0)
-		close(out);
+	/* a disk that is full may say so only now */
+	if (out >= 0 && close(out))
+		n = -1;
 	return n < 0 ? -1 : 0;
 }
 
+/* What is kept already goes only once the copy is whole. */
 void log_rotate(const struct instance *inst, const char *file)
 {
 	char log[PATH_MAX], from[PATH_MAX + 8], to[PATH_MAX + 8];
@@ -31,12 +33,19 @@ void log_rotate(const struct instance *inst, const char *file)
 	if (stat(instance_file(inst, file, log), &st) ||
 	    st.st_size < MONITOR_LOG_MAX)
 		return;
+	snprintf(from, sizeof(from), "%s.new", log);
+	if (copy_file(log, from)) {
+		dprintf(STDERR_FILENO, "dbs: '%s' was not rotated: %m\n", log);
+		unlink(from);
+		return;
+	}
 	for (int i = MONITOR_LOGS_KEPT; i > 1; i--) {
 		snprintf(from, sizeof(from), "%s.%d", log, i - 1);
 		snprintf(to, sizeof(to), "%s.%d", log, i);
 		rename(from, to);
 	}
+	snprintf(from, sizeof(from), "%s.new", log);
 	snprintf(to, sizeof(to), "%s.1", log);
-	if (copy_file(log, to) || truncate(log, 0))
+	if (rename(from, to) || truncate(log, 0))
 		dprintf(STDERR_FILENO, "dbs: '%s' was not rotated: %m\n", log);
 }
