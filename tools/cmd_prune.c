@@ -73,11 +73,14 @@ static int prune_rules(const struct invocation *inv, unsigned keep[], bool *any)
 
 /* ---- snapshots ------------------------------------------------------------------- */
 
+/* By id, which only grows: a clock may have been wrong. */
 static int newest_first(const void *a, const void *b)
 {
 	const json_t *const *x = a, *const *y = b;
+	const uint64_t left = out_get_int(*x, "id"),
+		       right = out_get_int(*y, "id");
 
-	return strcmp(out_get_text(*y, "created"), out_get_text(*x, "created"));
+	return left < right ? 1 : left > right ? -1 : 0;
 }
 
 /* "2026-11-22T12:00:00.123456789Z" */

@@ -48,6 +48,19 @@ teardown() { teardown_dir; }
 	[ "$(json '.items | length' "$DBS" list 'prod@before-*')" = 1 ]
 }
 
+@test "prune: the newest stays, though the clock was ahead before" {
+	"$DBS" snapshot prod@a
+	! mounted || "$DBS" umount "$MNT"
+	"$SNAPSHOT_AT" "$POOL" prod ahead $((400 * 86400))
+	! mounted || "$DBS" mount "$POOL" "$MNT"
+	"$DBS" snapshot prod@tonight
+	"$DBS" prune prod --keep-last 2 --yes
+	[ "$("$DBS" list -q 'prod@*' | sort)" = $'prod@ahead\nprod@tonight' ]
+	"$DBS" prune prod --keep-last 1 --keep-daily 1 --yes
+	[ "$("$DBS" list -q 'prod@*')" = prod@tonight ]
+	check_pool
+}
+
 # Somebody else destroys it and makes another of its name while prune asks.
 @test "prune: a snapshot that was made anew meanwhile stays" {
 	mounted || skip "nobody else can change a pool that is not mounted"
