@@ -212,8 +212,19 @@ static int judge_dataset(struct client *client, const char *ds,
 	return CTL_OK;
 }
 
-static int judge_pattern(struct client *client, const char *pattern,
-			 const unsigned keep[], json_t *items)
+static bool is_excepted(const struct invocation *inv, const char *ds)
+{
+	const char *name;
+
+	for (size_t i = 0; (name = inv_value_nth(inv, "except", i)); i++)
+		if (!strcmp(name, ds))
+			return true;
+	return false;
+}
+
+static int judge_pattern(const struct invocation *inv, struct client *client,
+			 const char *pattern, const unsigned keep[],
+			 json_t *items)
 {
 	json_t *result, *used, *ds;
 	size_t i;
@@ -232,9 +243,10 @@ static int judge_pattern(struct client *client, const char *pattern,
 					"unknown what an instance needs");
 	json_array_foreach(json_object_get(result, "items"), i, ds)
 	{
-		if (code == CTL_OK)
-			code = judge_dataset(client, out_get_text(ds, "name"),
-					     keep, used, items);
+		const char *name = out_get_text(ds, "name");
+
+		if (code == CTL_OK && !is_excepted(inv, name))
+			code = judge_dataset(client, name, keep, used, items);
 	}
 	json_decref(used);
 	json_decref(result);
@@ -406,7 +418,8 @@ static int prune_run(struct invocation *inv, struct client *client,
 	int code = CTL_OK;
 
 	for (int i = 0; i < inv->nr_operands && code == CTL_OK; i++)
-		code = judge_pattern(client, inv->operands[i], keep, items);
+		code = judge_pattern(inv, client, inv->operands[i], keep,
+				     items);
 	if (code == CTL_OK && inv_has(inv, "expired"))
 		judge_instances(instances);
 	if (code != CTL_OK)

@@ -61,6 +61,31 @@ teardown() { teardown_dir; }
 	check_pool
 }
 
+@test "prune: a pattern leaves alone what is excepted" {
+	for ds in other third; do
+		"$DBS" create "$ds"
+	done
+	for ds in prod other third; do
+		"$DBS" snapshot "$ds@a"
+		"$DBS" snapshot "$ds@b"
+	done
+	"$DBS" prune '*' --except prod --except other --keep-last 1 --yes
+	[ "$("$DBS" list -q '*@a')" = $'other@a\nprod@a' ]
+	# so does that of a night, with what has an entry of its own
+	cat >"$T/night.yaml" <<END
+nightly:
+  datasets:
+    prod: { import: { from: $T/none.sql }, prune: { keep_last: 7 } }
+    '*': { prune: { keep_last: 1 } }
+END
+	run "$DBS" nightly --config "$T/night.yaml"
+	[ "$status" -ne 0 ]
+	[ "$(jq -r '.steps[] | .name + " " + .result' "$T/state/nightly.json")" = \
+		$'import prod failed\nprune prod skipped\nprune * ok' ]
+	[ "$("$DBS" list -q '*@a')" = prod@a ]
+	check_pool
+}
+
 # Somebody else destroys it and makes another of its name while prune asks.
 @test "prune: a snapshot that was made anew meanwhile stays" {
 	mounted || skip "nobody else can change a pool that is not mounted"
