@@ -4,7 +4,8 @@
  *
  * First everything is looked at and judged, then shown, confirmed, and
  * destroyed by name and id: what comes into being meanwhile is not touched,
- * even under a name that was judged.
+ * even under a name that was judged.  Right before it is destroyed it is asked
+ * once more whether an instance needs it by now.
  */
 #include "tools/cmd.h"
 
@@ -129,17 +130,25 @@ static void judge_rules(json_t *item, const struct retain_item *retained)
 				json_string(retain_name((enum retain_rule)r)));
 }
 
+/* What to say of one that is somebody's origin; NULL: it is not. */
+static json_t *goes_back(const json_t *used, const char *name)
+{
+	const char *instance = json_string_value(json_object_get(used, name));
+
+	return instance
+		       ? json_sprintf("instance '%s' goes back to it", instance)
+		       : NULL;
+}
+
 static void judge_snapshot(json_t *item, const json_t *snapshot,
 			   const json_t *used)
 {
 	const char *name = out_get_text(snapshot, "name");
-	const char *instance = json_string_value(json_object_get(used, name));
+	json_t *origin = goes_back(used, name);
 	time_t age = time(NULL) - created_at(snapshot);
 
-	if (instance)
-		because(item, true,
-			json_sprintf("instance '%s' goes back to it",
-				     instance));
+	if (origin)
+		because(item, true, origin);
 	if (!out_get_bool(snapshot, "automatic"))
 		return;
 	if (age < REPLACED_S)
@@ -346,26 +355,63 @@ static json_t *to_remove(const json_t *items)
 	return some;
 }
 
+/* While it was confirmed an instance may have come to need it. */
+static int check_needed(json_t *item, bool *needed)
+{
+	const char *name = out_get_text(item, "name");
+	char *ds = strndup(name, strcspn(name, "@"));
+	json_t *used = origins(), *why;
+
+	*needed = false;
+	if (!ds || !used) {
+		free(ds);
+		json_decref(used);
+		return fail(CTL_CONFIG,
+			    "'%s' stays: it is unknown what an instance needs",
+			    name);
+	}
+	why = goes_back(used, name);
+	if (!why && is_held(ds))
+		why = json_string("it is held");
+	*needed = why != NULL;
+	if (why) {
+		note("'%s' stays: %s", name, json_string_value(why));
+		because(item, true, why);
+	}
+	free(ds);
+	json_decref(used);
+	return CTL_OK;
+}
+
+static int remove_snapshot(struct client *client, const json_t *item)
+{
+	json_t *result;
+	int code = client_call(client, "rm",
+			       json_pack("{s:[O], s:O}", "names",
+					 json_object_get(item, "name"), "id",
+					 json_object_get(item, "id")),
+			       &result);
+
+	if (code == CTL_OK)
+		json_decref(result);
+	return code;
+}
+
 /* One at a time: a failure names what it is about, and the rest goes on. */
 static int remove_snapshots(struct client *client, const json_t *items)
 {
-	json_t *item, *result;
 	int worst = CTL_OK;
+	json_t *item;
 	size_t i;
 
 	json_array_foreach(items, i, item)
 	{
-		int code = client_call(client, "rm",
-				       json_pack("{s:[O], s:O}", "names",
-						 json_object_get(item, "name"),
-						 "id",
-						 json_object_get(item, "id")),
-				       &result);
+		bool needed;
+		int code = check_needed(item, &needed);
 
-		if (code == CTL_OK)
-			json_decref(result);
-		else
-			worst = code;
+		if (code == CTL_OK && !needed)
+			code = remove_snapshot(client, item);
+		worst = code == CTL_OK ? worst : code;
 	}
 	return worst;
 }

@@ -86,20 +86,54 @@ END
 	check_pool
 }
 
+# asks COMMAND: in the background; returns when it asks, and is answered by 8
+asks()
+{
+	local i
+
+	mkfifo "$T/answer"
+	script -qefc "$1" "$T/said" <"$T/answer" >/dev/null 3>&- &
+	exec 8>"$T/answer"
+	for ((i = 0; i < 300; i++)); do
+		! grep -qs 'go on' "$T/said" || break
+		sleep 0.05
+	done
+}
+
+# instance NAME RECORD: as commands would have written it
+instance()
+{
+	mkdir -p "$T/state/instances/$1"
+	printf '%s\n' "$2" >"$T/state/instances/$1/instance.json"
+}
+
+# An instance is made of it, or held, while prune asks.
+@test "prune: what an instance comes to need meanwhile stays" {
+	for ds in prod held other; do
+		[ "$ds" = prod ] || "$DBS" create "$ds"
+		for s in a b c; do
+			"$DBS" snapshot "$ds@$s"
+		done
+	done
+	asks "'$DBS' prune '*' --keep-last 1"
+	instance ci '{"dataset_from": "prod@a"}'
+	instance held '{"lease": {"until": "2099-01-01T00:00:00Z"}}'
+	echo y >&8
+	exec 8>&-
+	wait $!
+	grep "'prod@a' stays: instance 'ci' goes back to it" "$T/said"
+	grep "'held@b' stays: it is held" "$T/said"
+	[ "$("$DBS" list -q '*@[ab]' | sort)" = $'held@a\nheld@b\nprod@a' ]
+	check_pool
+}
+
 # Somebody else destroys it and makes another of its name while prune asks.
 @test "prune: a snapshot that was made anew meanwhile stays" {
 	mounted || skip "nobody else can change a pool that is not mounted"
 	"$DBS" snapshot prod@a
 	"$DBS" snapshot prod@b
 	"$DBS" snapshot prod@c
-	mkfifo "$T/answer"
-	script -qefc "'$DBS' prune prod --keep-last 1" "$T/said" \
-		<"$T/answer" >/dev/null 3>&- &
-	exec 8>"$T/answer"
-	for ((i = 0; i < 300; i++)); do
-		! grep -qs 'go on' "$T/said" || break
-		sleep 0.05
-	done
+	asks "'$DBS' prune prod --keep-last 1"
 	"$DBS" rm --yes prod@a
 	"$DBS" snapshot prod@a
 	echo y >&8
