@@ -93,35 +93,6 @@ static time_t created_at(const json_t *item)
 	return (time_t)instance_parse_time(text);
 }
 
-/*
- * The snapshots that instances go back to: "DS@SNAP" -> instance.  NULL: one
- * cannot be read, and nobody knows which snapshot it needs.
- */
-static json_t *origins(void)
-{
-	json_t *names = instance_names(), *all = json_object(), *name;
-	size_t i;
-
-	json_array_foreach(names, i, name)
-	{
-		struct instance inst;
-		int code = instance_open(json_string_value(name), 0, &inst);
-		const char *from = out_get_text(inst.record, "dataset_from");
-
-		if (code == CTL_OK && *from)
-			json_object_set(all, from, name);
-		instance_close(&inst);
-		/* one that was destroyed meanwhile needs none */
-		if (code != CTL_OK && code != CTL_NOT_FOUND) {
-			json_decref(all);
-			all = NULL;
-			break;
-		}
-	}
-	json_decref(names);
-	return all;
-}
-
 static void judge_rules(json_t *item, const struct retain_item *retained)
 {
 	for (int r = 0; r < RETAIN_RULES; r++)
@@ -246,7 +217,7 @@ static int judge_pattern(const struct invocation *inv, struct client *client,
 		return code;
 	if (!json_array_size(json_object_get(result, "items")))
 		code = fail(CTL_NOT_FOUND, "no dataset matches '%s'", pattern);
-	used = origins();
+	used = instance_origins();
 	if (!used)
 		code = fail(CTL_CONFIG, "nothing is destroyed while it is "
 					"unknown what an instance needs");
@@ -360,7 +331,7 @@ static int check_needed(json_t *item, bool *needed)
 {
 	const char *name = out_get_text(item, "name");
 	char *ds = strndup(name, strcspn(name, "@"));
-	json_t *used = origins(), *why;
+	json_t *used = instance_origins(), *why;
 
 	*needed = false;
 	if (!ds || !used) {

@@ -107,6 +107,24 @@ instance()
 	printf '%s\n' "$2" >"$T/state/instances/$1/instance.json"
 }
 
+@test "mv: what an instance goes back to keeps its name" {
+	"$DBS" create prod2
+	for s in prod@a prod@ab prod2@a; do
+		"$DBS" snapshot "$s"
+	done
+	instance ci '{"dataset_from": "prod@a"}'
+	for name in prod prod@a prod@latest; do
+		fails 4 "instance 'ci' goes back to 'prod@a', so '$name'" \
+			"$DBS" mv "$name" "${name/prod/new}"
+	done
+	"$DBS" mv prod@ab prod@b
+	"$DBS" mv prod2 other
+	"$DBS" mv other@a @b
+	"$DBS" prune prod --keep-last 1 --yes
+	[ "$("$DBS" list -q '*@*' | sort)" = $'other@b\nprod@a\nprod@b' ]
+	check_pool
+}
+
 # An instance is made of it, or held, while prune asks.
 @test "prune: what an instance comes to need meanwhile stays" {
 	for ds in prod held other; do
