@@ -202,6 +202,15 @@ static bool is_excepted(const struct invocation *inv, const char *ds)
 	return false;
 }
 
+/* What is called by its name must be there. */
+static int matches_none(const char *pattern)
+{
+	if (!strpbrk(pattern, "*?["))
+		return fail(CTL_NOT_FOUND, "no dataset matches '%s'", pattern);
+	note("no dataset matches '%s'", pattern);
+	return CTL_OK;
+}
+
 static int judge_pattern(const struct invocation *inv, struct client *client,
 			 const char *pattern, const unsigned keep[],
 			 json_t *items)
@@ -216,7 +225,7 @@ static int judge_pattern(const struct invocation *inv, struct client *client,
 	if (code != CTL_OK)
 		return code;
 	if (!json_array_size(json_object_get(result, "items")))
-		code = fail(CTL_NOT_FOUND, "no dataset matches '%s'", pattern);
+		code = matches_none(pattern);
 	used = instance_origins();
 	if (!used)
 		code = fail(CTL_CONFIG, "nothing is destroyed while it is "

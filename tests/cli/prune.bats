@@ -107,6 +107,17 @@ instance()
 	printf '%s\n' "$2" >"$T/state/instances/$1/instance.json"
 }
 
+@test "prune: a pattern that matches nothing is no failure" {
+	"$DBS" snapshot prod@a
+	run --separate-stderr "$DBS" prune 'ci-*' --keep-last 1 --yes
+	[ "$status" -eq 0 ]
+	[ "$stderr" = "dbs: no dataset matches 'ci-*'" ]
+	[ "$(json '.items | length' "$DBS" prune 'ci-?' 'pr[o]d' --keep-last 1 \
+		--yes)" = 1 ]
+	fails 3 "no dataset matches 'none'" "$DBS" prune none 'pro*' \
+		--keep-last 1 --yes
+}
+
 @test "mv: what an instance goes back to keeps its name" {
 	"$DBS" create prod2
 	for s in prod@a prod@ab prod2@a; do
