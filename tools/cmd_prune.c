@@ -244,16 +244,18 @@ static int judge_pattern(const struct invocation *inv, struct client *client,
 
 /* ---- instances ------------------------------------------------------------------- */
 
-static void judge_instance(const char *name, json_t *instances)
+static int judge_instance(const char *name, json_t *instances)
 {
 	char text[OUT_TEXT_MAX];
 	struct instance inst;
 	int64_t expires;
 	json_t *item;
+	int code = instance_open(name, 0, &inst);
 
-	if (instance_open(name, 0, &inst) != CTL_OK) {
+	if (code != CTL_OK) {
 		instance_close(&inst);
-		return;
+		/* one that was destroyed meanwhile needs no judging */
+		return code == CTL_NOT_FOUND ? CTL_OK : code;
 	}
 	expires = (int64_t)out_get_int(inst.record, "expires");
 	if (instance_is_over(&inst)) {
@@ -267,16 +269,24 @@ static void judge_instance(const char *name, json_t *instances)
 		json_array_append_new(instances, item);
 	}
 	instance_close(&inst);
+	return CTL_OK;
 }
 
-static void judge_instances(json_t *instances)
+/* One that cannot be read does not keep the others. */
+static int judge_instances(json_t *instances)
 {
 	json_t *names = instance_names(), *name;
+	int worst = CTL_OK;
 	size_t i;
 
 	json_array_foreach(names, i, name)
-		judge_instance(json_string_value(name), instances);
+	{
+		int code = judge_instance(json_string_value(name), instances);
+
+		worst = code == CTL_OK ? worst : code;
+	}
 	json_decref(names);
+	return worst;
 }
 
 /* ---- show and destroy ------------------------------------------------------------ */
@@ -441,19 +451,20 @@ static int prune_run(struct invocation *inv, struct client *client,
 		     const unsigned keep[], json_t *items, json_t *instances)
 {
 	bool dry_run = inv_has(inv, "dry-run");
-	int code = CTL_OK;
+	int code = CTL_OK, unread = CTL_OK;
 
 	for (int i = 0; i < inv->nr_operands && code == CTL_OK; i++)
 		code = judge_pattern(inv, client, inv->operands[i], keep,
 				     items);
 	if (code == CTL_OK && inv_has(inv, "expired"))
-		judge_instances(instances);
+		unread = judge_instances(instances);
 	if (code != CTL_OK)
 		return code;
 	if (!dry_run)
 		code = prune_apply(inv, client, items, instances);
 	else if (!inv->json)
 		prune_print(items, instances);
+	code = code == CTL_OK ? unread : code;
 	if (code == CTL_OK && inv->json)
 		out_json(json_pack("{s:O, s:O, s:b}", "items", items,
 				   "instances", instances, "dry_run", dry_run));

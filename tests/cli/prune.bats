@@ -118,6 +118,17 @@ instance()
 		--keep-last 1 --yes
 }
 
+@test "prune --expired: an instance that cannot be read is a failure" {
+	instance bad '{'
+	instance old '{"made": true, "expires": 1}'
+	run "$DBS" prune --expired --dry-run
+	[ "$status" -eq 78 ]
+	[[ $output == *"bad/instance.json' line 2"* ]]
+	[[ $output == *"remove"*"old"*"its time was over"* ]]
+	rm "$T/state/instances/bad/instance.json"
+	"$DBS" prune --expired --dry-run
+}
+
 @test "mv: what an instance goes back to keeps its name" {
 	"$DBS" create prod2
 	for s in prod@a prod@ab prod2@a; do
