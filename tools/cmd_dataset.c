@@ -385,6 +385,37 @@ int run_rm(struct invocation *inv)
 
 /* ---- mv ------------------------------------------------------------------------- */
 
+/*
+ * An instance knows by name what it goes back to.  DS@latest may be any of the
+ * dataset's snapshots.
+ */
+static int mv_check(const char *name)
+{
+	const char *latest = strstr(name, "@latest"), *origin;
+	size_t len = latest && !strcmp(latest, "@latest")
+			     ? (size_t)(latest - name)
+			     : strlen(name);
+	json_t *origins = instance_origins(), *instance;
+	int code = CTL_OK;
+
+	if (!origins)
+		return fail(CTL_CONFIG,
+			    "'%s' keeps its name while it is unknown what an "
+			    "instance needs",
+			    name);
+	json_object_foreach(origins, origin, instance)
+	{
+		if (code == CTL_OK && !strncmp(origin, name, len) &&
+		    (!origin[len] || origin[len] == '@'))
+			code = fail(CTL_CONFLICT,
+				    "instance '%s' goes back to '%s', so '%s' "
+				    "keeps its name",
+				    json_string_value(instance), origin, name);
+	}
+	json_decref(origins);
+	return code;
+}
+
 int run_mv(struct invocation *inv)
 {
 	json_t *result;
@@ -394,6 +425,9 @@ int run_mv(struct invocation *inv)
 		return fail(CTL_CONFLICT,
 			    "dataset '%s' has an instance, which has its name",
 			    inv_operand(inv, 0));
+	code = mv_check(inv_operand(inv, 0));
+	if (code != CTL_OK)
+		return code;
 	code = client_call_once(inv, NULL, "mv",
 				json_pack("{s:o, s:o}", "from",
 					  out_text(inv_operand(inv, 0)), "to",

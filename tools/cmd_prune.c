@@ -4,7 +4,8 @@
  *
  * First everything is looked at and judged, then shown, confirmed, and
  * destroyed by name and id: what comes into being meanwhile is not touched,
- * even under a name that was judged.
+ * even under a name that was judged.  Right before it is destroyed it is asked
+ * once more whether an instance needs it by now.
  */
 #include "tools/cmd.h"
 
@@ -73,11 +74,14 @@ static int prune_rules(const struct invocation *inv, unsigned keep[], bool *any)
 
 /* ---- snapshots ------------------------------------------------------------------- */
 
+/* By id, which only grows: a clock may have been wrong. */
 static int newest_first(const void *a, const void *b)
 {
 	const json_t *const *x = a, *const *y = b;
+	const uint64_t left = out_get_int(*x, "id"),
+		       right = out_get_int(*y, "id");
 
-	return strcmp(out_get_text(*y, "created"), out_get_text(*x, "created"));
+	return left < right ? 1 : left > right ? -1 : 0;
 }
 
 /* "2026-11-22T12:00:00.123456789Z" */
@@ -89,35 +93,6 @@ static time_t created_at(const json_t *item)
 	return (time_t)instance_parse_time(text);
 }
 
-/*
- * The snapshots that instances go back to: "DS@SNAP" -> instance.  NULL: one
- * cannot be read, and nobody knows which snapshot it needs.
- */
-static json_t *origins(void)
-{
-	json_t *names = instance_names(), *all = json_object(), *name;
-	size_t i;
-
-	json_array_foreach(names, i, name)
-	{
-		struct instance inst;
-		int code = instance_open(json_string_value(name), 0, &inst);
-		const char *from = out_get_text(inst.record, "dataset_from");
-
-		if (code == CTL_OK && *from)
-			json_object_set(all, from, name);
-		instance_close(&inst);
-		/* one that was destroyed meanwhile needs none */
-		if (code != CTL_OK && code != CTL_NOT_FOUND) {
-			json_decref(all);
-			all = NULL;
-			break;
-		}
-	}
-	json_decref(names);
-	return all;
-}
-
 static void judge_rules(json_t *item, const struct retain_item *retained)
 {
 	for (int r = 0; r < RETAIN_RULES; r++)
@@ -126,17 +101,25 @@ static void judge_rules(json_t *item, const struct retain_item *retained)
 				json_string(retain_name((enum retain_rule)r)));
 }
 
+/* What to say of one that is somebody's origin; NULL: it is not. */
+static json_t *goes_back(const json_t *used, const char *name)
+{
+	const char *instance = json_string_value(json_object_get(used, name));
+
+	return instance
+		       ? json_sprintf("instance '%s' goes back to it", instance)
+		       : NULL;
+}
+
 static void judge_snapshot(json_t *item, const json_t *snapshot,
 			   const json_t *used)
 {
 	const char *name = out_get_text(snapshot, "name");
-	const char *instance = json_string_value(json_object_get(used, name));
+	json_t *origin = goes_back(used, name);
 	time_t age = time(NULL) - created_at(snapshot);
 
-	if (instance)
-		because(item, true,
-			json_sprintf("instance '%s' goes back to it",
-				     instance));
+	if (origin)
+		because(item, true, origin);
 	if (!out_get_bool(snapshot, "automatic"))
 		return;
 	if (age < REPLACED_S)
@@ -209,8 +192,28 @@ static int judge_dataset(struct client *client, const char *ds,
 	return CTL_OK;
 }
 
-static int judge_pattern(struct client *client, const char *pattern,
-			 const unsigned keep[], json_t *items)
+static bool is_excepted(const struct invocation *inv, const char *ds)
+{
+	const char *name;
+
+	for (size_t i = 0; (name = inv_value_nth(inv, "except", i)); i++)
+		if (!strcmp(name, ds))
+			return true;
+	return false;
+}
+
+/* What is called by its name must be there. */
+static int matches_none(const char *pattern)
+{
+	if (!strpbrk(pattern, "*?["))
+		return fail(CTL_NOT_FOUND, "no dataset matches '%s'", pattern);
+	note("no dataset matches '%s'", pattern);
+	return CTL_OK;
+}
+
+static int judge_pattern(const struct invocation *inv, struct client *client,
+			 const char *pattern, const unsigned keep[],
+			 json_t *items)
 {
 	json_t *result, *used, *ds;
 	size_t i;
@@ -222,16 +225,17 @@ static int judge_pattern(struct client *client, const char *pattern,
 	if (code != CTL_OK)
 		return code;
 	if (!json_array_size(json_object_get(result, "items")))
-		code = fail(CTL_NOT_FOUND, "no dataset matches '%s'", pattern);
-	used = origins();
+		code = matches_none(pattern);
+	used = instance_origins();
 	if (!used)
 		code = fail(CTL_CONFIG, "nothing is destroyed while it is "
 					"unknown what an instance needs");
 	json_array_foreach(json_object_get(result, "items"), i, ds)
 	{
-		if (code == CTL_OK)
-			code = judge_dataset(client, out_get_text(ds, "name"),
-					     keep, used, items);
+		const char *name = out_get_text(ds, "name");
+
+		if (code == CTL_OK && !is_excepted(inv, name))
+			code = judge_dataset(client, name, keep, used, items);
 	}
 	json_decref(used);
 	json_decref(result);
@@ -240,16 +244,18 @@ static int judge_pattern(struct client *client, const char *pattern,
 
 /* ---- instances ------------------------------------------------------------------- */
 
-static void judge_instance(const char *name, json_t *instances)
+static int judge_instance(const char *name, json_t *instances)
 {
 	char text[OUT_TEXT_MAX];
 	struct instance inst;
 	int64_t expires;
 	json_t *item;
+	int code = instance_open(name, 0, &inst);
 
-	if (instance_open(name, 0, &inst) != CTL_OK) {
+	if (code != CTL_OK) {
 		instance_close(&inst);
-		return;
+		/* one that was destroyed meanwhile needs no judging */
+		return code == CTL_NOT_FOUND ? CTL_OK : code;
 	}
 	expires = (int64_t)out_get_int(inst.record, "expires");
 	if (instance_is_over(&inst)) {
@@ -263,16 +269,24 @@ static void judge_instance(const char *name, json_t *instances)
 		json_array_append_new(instances, item);
 	}
 	instance_close(&inst);
+	return CTL_OK;
 }
 
-static void judge_instances(json_t *instances)
+/* One that cannot be read does not keep the others. */
+static int judge_instances(json_t *instances)
 {
 	json_t *names = instance_names(), *name;
+	int worst = CTL_OK;
 	size_t i;
 
 	json_array_foreach(names, i, name)
-		judge_instance(json_string_value(name), instances);
+	{
+		int code = judge_instance(json_string_value(name), instances);
+
+		worst = code == CTL_OK ? worst : code;
+	}
 	json_decref(names);
+	return worst;
 }
 
 /* ---- show and destroy ------------------------------------------------------------ */
@@ -331,26 +345,63 @@ static json_t *to_remove(const json_t *items)
 	return some;
 }
 
+/* While it was confirmed an instance may have come to need it. */
+static int check_needed(json_t *item, bool *needed)
+{
+	const char *name = out_get_text(item, "name");
+	char *ds = strndup(name, strcspn(name, "@"));
+	json_t *used = instance_origins(), *why;
+
+	*needed = false;
+	if (!ds || !used) {
+		free(ds);
+		json_decref(used);
+		return fail(CTL_CONFIG,
+			    "'%s' stays: it is unknown what an instance needs",
+			    name);
+	}
+	why = goes_back(used, name);
+	if (!why && is_held(ds))
+		why = json_string("it is held");
+	*needed = why != NULL;
+	if (why) {
+		note("'%s' stays: %s", name, json_string_value(why));
+		because(item, true, why);
+	}
+	free(ds);
+	json_decref(used);
+	return CTL_OK;
+}
+
+static int remove_snapshot(struct client *client, const json_t *item)
+{
+	json_t *result;
+	int code = client_call(client, "rm",
+			       json_pack("{s:[O], s:O}", "names",
+					 json_object_get(item, "name"), "id",
+					 json_object_get(item, "id")),
+			       &result);
+
+	if (code == CTL_OK)
+		json_decref(result);
+	return code;
+}
+
 /* One at a time: a failure names what it is about, and the rest goes on. */
 static int remove_snapshots(struct client *client, const json_t *items)
 {
-	json_t *item, *result;
 	int worst = CTL_OK;
+	json_t *item;
 	size_t i;
 
 	json_array_foreach(items, i, item)
 	{
-		int code = client_call(client, "rm",
-				       json_pack("{s:[O], s:O}", "names",
-						 json_object_get(item, "name"),
-						 "id",
-						 json_object_get(item, "id")),
-				       &result);
+		bool needed;
+		int code = check_needed(item, &needed);
 
-		if (code == CTL_OK)
-			json_decref(result);
-		else
-			worst = code;
+		if (code == CTL_OK && !needed)
+			code = remove_snapshot(client, item);
+		worst = code == CTL_OK ? worst : code;
 	}
 	return worst;
 }
@@ -400,18 +451,20 @@ static int prune_run(struct invocation *inv, struct client *client,
 		     const unsigned keep[], json_t *items, json_t *instances)
 {
 	bool dry_run = inv_has(inv, "dry-run");
-	int code = CTL_OK;
+	int code = CTL_OK, unread = CTL_OK;
 
 	for (int i = 0; i < inv->nr_operands && code == CTL_OK; i++)
-		code = judge_pattern(client, inv->operands[i], keep, items);
+		code = judge_pattern(inv, client, inv->operands[i], keep,
+				     items);
 	if (code == CTL_OK && inv_has(inv, "expired"))
-		judge_instances(instances);
+		unread = judge_instances(instances);
 	if (code != CTL_OK)
 		return code;
 	if (!dry_run)
 		code = prune_apply(inv, client, items, instances);
 	else if (!inv->json)
 		prune_print(items, instances);
+	code = code == CTL_OK ? unread : code;
 	if (code == CTL_OK && inv->json)
 		out_json(json_pack("{s:O, s:O, s:b}", "items", items,
 				   "instances", instances, "dry_run", dry_run));

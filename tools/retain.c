@@ -33,6 +33,20 @@ static int64_t period_of(enum retain_rule rule, time_t t, size_t i)
 	}
 }
 
+/* Has one of the first @nr, by this rule? */
+static bool is_taken(const struct retain_item *items, size_t nr,
+		     enum retain_rule rule, int64_t period)
+{
+	/* a period of its own each */
+	if (rule == RETAIN_LAST)
+		return false;
+	for (size_t i = nr; i-- > 0;)
+		if (items[i].rules & 1u << rule &&
+		    period_of(rule, items[i].created, i) == period)
+			return true;
+	return false;
+}
+
 void retain_apply(struct retain_item *items, size_t nr,
 		  const unsigned keep[RETAIN_RULES])
 {
@@ -41,15 +55,13 @@ void retain_apply(struct retain_item *items, size_t nr,
 	for (int r = 0; r < RETAIN_RULES; r++) {
 		enum retain_rule rule = (enum retain_rule)r;
 		unsigned left = keep[r];
-		int64_t last = 0;
 
 		for (size_t i = 0; i < nr && left; i++) {
 			int64_t period = period_of(rule, items[i].created, i);
 
-			if (left < keep[r] && period == last)
+			if (is_taken(items, i, rule, period))
 				continue;
 			items[i].rules |= 1u << r;
-			last = period;
 			left--;
 		}
 	}

@@ -7,6 +7,9 @@
  * As restic's and ZFS tools' keep rules: of the snapshots, newest first, the
  * last N stay, and the newest one of each of the last N hours, days, weeks and
  * months that have one.  All times are UTC; a week begins on Monday.
+ *
+ * Which is newer is the caller's to say: times are those of a clock that may
+ * have been wrong.  By each rule that is given the newest stays.
  */
 #ifndef DBS_TOOLS_RETAIN_H
 #define DBS_TOOLS_RETAIN_H
@@ -29,7 +32,7 @@ struct retain_item {
 	unsigned rules; /* out: 1 << rule for each that keeps it */
 };
 
-/** @items: newest first; @keep: how many by each rule */
+/** @items: newest first, whatever their times; @keep: how many by each rule */
 void retain_apply(struct retain_item *items, size_t nr,
 		  const unsigned keep[RETAIN_RULES]);
 

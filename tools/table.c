@@ -415,6 +415,8 @@ const struct cmd cmd_table[] = {
 			  "and of N weeks" },
 			{ "keep-monthly", 0, "N", KIND_NONE,
 			  "and of N months" },
+			{ "except", 0, "DATASET", KIND_DATASET,
+			  "leave this one alone; may be given more than once" },
 			{ "expired", 0, NULL, KIND_NONE,
 			  "also destroy instances whose time is over" },
 		},

@@ -45,6 +45,7 @@ complete_line()
 	# shellcheck source=tools/dbs.bash-completion
 	. "$COMPLETION"
 	[ "$(complete_line "$DBS clone pr")" = prod ]
+	[ "$(complete_line "$DBS prune '*' --except pr")" = prod ]
 	[ "$(complete_line "$DBS restore prod@")" = "a:b" ]
 	[ "$(complete_line "$DBS restore prod@a:")" = "b" ]
 	[ "$(complete_line "$DBS umount ${MNT%nt}")" = "$MNT" ]

@@ -48,20 +48,132 @@ teardown() { teardown_dir; }
 	[ "$(json '.items | length' "$DBS" list 'prod@before-*')" = 1 ]
 }
 
+@test "prune: the newest stays, though the clock was ahead before" {
+	"$DBS" snapshot prod@a
+	! mounted || "$DBS" umount "$MNT"
+	"$SNAPSHOT_AT" "$POOL" prod ahead $((400 * 86400))
+	! mounted || "$DBS" mount "$POOL" "$MNT"
+	"$DBS" snapshot prod@tonight
+	"$DBS" prune prod --keep-last 2 --yes
+	[ "$("$DBS" list -q 'prod@*' | sort)" = $'prod@ahead\nprod@tonight' ]
+	"$DBS" prune prod --keep-last 1 --keep-daily 1 --yes
+	[ "$("$DBS" list -q 'prod@*')" = prod@tonight ]
+	check_pool
+}
+
+@test "prune: a pattern leaves alone what is excepted" {
+	for ds in other third; do
+		"$DBS" create "$ds"
+	done
+	for ds in prod other third; do
+		"$DBS" snapshot "$ds@a"
+		"$DBS" snapshot "$ds@b"
+	done
+	"$DBS" prune '*' --except prod --except other --keep-last 1 --yes
+	[ "$("$DBS" list -q '*@a')" = $'other@a\nprod@a' ]
+	# so does that of a night, with what has an entry of its own
+	cat >"$T/night.yaml" <<END
+nightly:
+  datasets:
+    prod: { import: { from: $T/none.sql }, prune: { keep_last: 7 } }
+    '*': { prune: { keep_last: 1 } }
+END
+	run "$DBS" nightly --config "$T/night.yaml"
+	[ "$status" -ne 0 ]
+	[ "$(jq -r '.steps[] | .name + " " + .result' "$T/state/nightly.json")" = \
+		$'import prod failed\nprune prod skipped\nprune * ok' ]
+	[ "$("$DBS" list -q '*@a')" = prod@a ]
+	check_pool
+}
+
+# asks COMMAND: in the background; returns when it asks, and is answered by 8
+asks()
+{
+	local i
+
+	mkfifo "$T/answer"
+	script -qefc "$1" "$T/said" <"$T/answer" >/dev/null 3>&- &
+	exec 8>"$T/answer"
+	for ((i = 0; i < 300; i++)); do
+		! grep -qs 'go on' "$T/said" || break
+		sleep 0.05
+	done
+}
+
+# instance NAME RECORD: as commands would have written it
+instance()
+{
+	mkdir -p "$T/state/instances/$1"
+	printf '%s\n' "$2" >"$T/state/instances/$1/instance.json"
+}
+
+@test "prune: a pattern that matches nothing is no failure" {
+	"$DBS" snapshot prod@a
+	run --separate-stderr "$DBS" prune 'ci-*' --keep-last 1 --yes
+	[ "$status" -eq 0 ]
+	[ "$stderr" = "dbs: no dataset matches 'ci-*'" ]
+	[ "$(json '.items | length' "$DBS" prune 'ci-?' 'pr[o]d' --keep-last 1 \
+		--yes)" = 1 ]
+	fails 3 "no dataset matches 'none'" "$DBS" prune none 'pro*' \
+		--keep-last 1 --yes
+}
+
+@test "prune --expired: an instance that cannot be read is a failure" {
+	instance bad '{'
+	instance old '{"made": true, "expires": 1}'
+	run "$DBS" prune --expired --dry-run
+	[ "$status" -eq 78 ]
+	[[ $output == *"bad/instance.json' line 2"* ]]
+	[[ $output == *"remove"*"old"*"its time was over"* ]]
+	rm "$T/state/instances/bad/instance.json"
+	"$DBS" prune --expired --dry-run
+}
+
+@test "mv: what an instance goes back to keeps its name" {
+	"$DBS" create prod2
+	for s in prod@a prod@ab prod2@a; do
+		"$DBS" snapshot "$s"
+	done
+	instance ci '{"dataset_from": "prod@a"}'
+	for name in prod prod@a prod@latest; do
+		fails 4 "instance 'ci' goes back to 'prod@a', so '$name'" \
+			"$DBS" mv "$name" "${name/prod/new}"
+	done
+	"$DBS" mv prod@ab prod@b
+	"$DBS" mv prod2 other
+	"$DBS" mv other@a @b
+	"$DBS" prune prod --keep-last 1 --yes
+	[ "$("$DBS" list -q '*@*' | sort)" = $'other@b\nprod@a\nprod@b' ]
+	check_pool
+}
+
+# An instance is made of it, or held, while prune asks.
+@test "prune: what an instance comes to need meanwhile stays" {
+	for ds in prod held other; do
+		[ "$ds" = prod ] || "$DBS" create "$ds"
+		for s in a b c; do
+			"$DBS" snapshot "$ds@$s"
+		done
+	done
+	asks "'$DBS' prune '*' --keep-last 1"
+	instance ci '{"dataset_from": "prod@a"}'
+	instance held '{"lease": {"until": "2099-01-01T00:00:00Z"}}'
+	echo y >&8
+	exec 8>&-
+	wait $!
+	grep "'prod@a' stays: instance 'ci' goes back to it" "$T/said"
+	grep "'held@b' stays: it is held" "$T/said"
+	[ "$("$DBS" list -q '*@[ab]' | sort)" = $'held@a\nheld@b\nprod@a' ]
+	check_pool
+}
+
 # Somebody else destroys it and makes another of its name while prune asks.
 @test "prune: a snapshot that was made anew meanwhile stays" {
 	mounted || skip "nobody else can change a pool that is not mounted"
 	"$DBS" snapshot prod@a
 	"$DBS" snapshot prod@b
 	"$DBS" snapshot prod@c
-	mkfifo "$T/answer"
-	script -qefc "'$DBS' prune prod --keep-last 1" "$T/said" \
-		<"$T/answer" >/dev/null 3>&- &
-	exec 8>"$T/answer"
-	for ((i = 0; i < 300; i++)); do
-		! grep -qs 'go on' "$T/said" || break
-		sleep 0.05
-	done
+	asks "'$DBS' prune prod --keep-last 1"
 	"$DBS" rm --yes prod@a
 	"$DBS" snapshot prod@a
 	echo y >&8

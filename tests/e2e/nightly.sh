@@ -5,7 +5,8 @@
 # shipped, a dump becomes a snapshot, old ones go, a running instance is put to
 # it; and whatever goes wrong leaves everything as it was
 #
-# usage: DBS=build/tools/dbs UNITS=build/tools BINDIR=/usr/local/bin nightly.sh
+# usage: DBS=build/tools/dbs UNITS=build/tools BINDIR=/usr/local/bin
+#        SNAPSHOT_AT=build/tests/cli/snapshot-at nightly.sh
 #        (as root; exits 77 if it cannot run)
 set -Eeuo pipefail
 export LC_ALL=C
@@ -244,6 +245,14 @@ plan()
 	[ -z "$("$DBS" list -q)" ]
 }
 
+# A snapshot of a day when the clock was wrong: the nights to come are newer.
+clock_ahead()
+{
+	"$DBS" umount "$MNT"
+	"$SNAPSHOT_AT" "$DBS_POOL" prod 0-ahead $((400 * 86400))
+	"$DBS" mount "$DBS_POOL" "$MNT"
+}
+
 first_night()
 {
 	dump
@@ -252,6 +261,7 @@ first_night()
 	result '.result == "ok" and .code == 0 and .error == null and
 		.last_ok == null and .pid == null'
 	[ "$(snapshots)" = "$(result '.steps[0].snapshot')" ]
+	clock_ahead
 	"$DBS" up staging --from prod@latest
 	[ "$(night_of staging)" = 1 ]
 }
@@ -318,6 +328,11 @@ adopted()
 
 held()
 {
+	local own
+
+	# dumps of days when the clock was wrong
+	: >"$HOST_TMP/dumps/2099-01-01T00:00:00Z.sql.zst"
+	: >"$HOST_TMP/dumps/2099-01-02T00:00:00Z.sql.zst"
 	"$DBS" hold staging --until 1h --reason "a demo"
 	dump
 	service
@@ -325,6 +340,10 @@ held()
 		"refresh staging skipped" "prune other ok" "prune expired ok"
 	result '.result == "ok"'
 	result '.steps[3].error | test("held until .*a demo")'
+	own=$(result '.steps[2].answer.file')
+	[ "$(find "$HOST_TMP/dumps" -name '2*Z.sql.zst' | sort)" = \
+		"$own"$'\n'"$HOST_TMP/dumps/2099-01-02T00:00:00Z.sql.zst" ]
+	rm "$HOST_TMP/dumps/2099-01-02T00:00:00Z.sql.zst"
 	[ "$(night_of staging)" = $((NIGHT - 1)) ]
 	"$DBS" hold staging --release
 }
@@ -552,7 +571,7 @@ main()
 	command -v mariadbd >/dev/null || skip "no MariaDB"
 	command -v jq >/dev/null || skip "no jq"
 	: "${DBS:?the dbs to test}" "${UNITS:?where the units are}"
-	: "${BINDIR:?where dbs is installed}"
+	: "${BINDIR:?where dbs is installed}" "${SNAPSHOT_AT:?}"
 	# shellcheck disable=SC2034 # host_end calls it
 	HOST_EXIT_HOOK=at_end
 	host_begin dbs-e2e-nightly

@@ -115,6 +115,27 @@ static void retain__one_snapshot_can_be_kept_by_several_rules(void **state)
 	CHECK_UINT(items[2].rules, 0);
 }
 
+/* The clock was 400 days ahead once, and then was set right. */
+static void retain__newest_stays_whatever_its_time(void **state)
+{
+	struct retain_item items[] = {
+		{SUNDAY_NOON, 0},
+		{SUNDAY_NOON + 400 * DAY, 0},
+		{SUNDAY_NOON - HOUR, 0},
+		{SUNDAY_NOON - DAY, 0},
+	};
+	const unsigned one[RETAIN_RULES] = {1, 1, 1, 1, 1};
+	const unsigned daily[RETAIN_RULES] = {[RETAIN_DAILY] = 3};
+
+	(void)state;
+	retain_apply(items, 4, one);
+	CHECK_UINT(items[0].rules, 0x1f);
+	CHECK_UINT(items[1].rules | items[2].rules | items[3].rules, 0);
+	/* that Sunday has one already, beyond the day that was none */
+	retain_apply(items, 4, daily);
+	CHECK_UINT(bits(items, 4, RETAIN_DAILY), 0xb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -126,6 +147,7 @@ int main(void)
 		cmocka_unit_test(retain__months_are_those_of_the_calendar),
 		cmocka_unit_test(
 			retain__one_snapshot_can_be_kept_by_several_rules),
+		cmocka_unit_test(retain__newest_stays_whatever_its_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -146,8 +146,9 @@ static bool is_same(struct import *im, const char *a, const char *b)
 /* The newest snapshot of the dataset; false: there is none. */
 static bool newest(struct import *im, char *name, size_t cap)
 {
-	char pattern[DATASET_NAME_MAX + 8], best[64] = "";
+	char pattern[DATASET_NAME_MAX + 8];
 	json_t *items, *item;
+	uint64_t best = 0;
 	size_t i;
 
 	snprintf(pattern, sizeof(pattern), "%s@*", im->options->dataset);
@@ -156,10 +157,10 @@ static bool newest(struct import *im, char *name, size_t cap)
 		return false;
 	json_array_foreach(items, i, item)
 	{
-		if (strcmp(out_get_text(item, "created"), best) <= 0)
+		/* ids only grow; a clock may have been wrong */
+		if (out_get_int(item, "id") <= best)
 			continue;
-		snprintf(best, sizeof(best), "%s",
-			 out_get_text(item, "created"));
+		best = out_get_int(item, "id");
 		snprintf(name, cap, "%s", out_get_text(item, "name"));
 	}
 	json_decref(items);

@@ -442,3 +442,28 @@ json_t *instance_names(void)
 	free(all);
 	return names;
 }
+
+json_t *instance_origins(void)
+{
+	json_t *names = instance_names(), *all = json_object(), *name;
+	size_t i;
+
+	json_array_foreach(names, i, name)
+	{
+		struct instance inst;
+		int code = instance_open(json_string_value(name), 0, &inst);
+		const char *from = out_get_text(inst.record, "dataset_from");
+
+		if (code == CTL_OK && *from)
+			json_object_set(all, from, name);
+		instance_close(&inst);
+		/* one that was destroyed meanwhile needs none */
+		if (code != CTL_OK && code != CTL_NOT_FOUND) {
+			json_decref(all);
+			all = NULL;
+			break;
+		}
+	}
+	json_decref(names);
+	return all;
+}

@@ -73,6 +73,12 @@ void instance_close(struct instance *inst);
 bool instance_exists(const char *name);
 /** Their names, sorted. */
 json_t *instance_names(void);
+/**
+ * The snapshots that they go back to: {"DS@SNAP": instance}; the caller's.
+ * NULL: one of them cannot be read, which has been said, and nobody knows what
+ * it needs.
+ */
+json_t *instance_origins(void);
 
 /** Path of @file in its folder; in that of /run.  Returns @buf. */
 char *instance_file(const struct instance *inst, const char *file,

@@ -120,9 +120,8 @@ int life_newest(struct client *client, const char *ds, char **snapshot)
 	{
 		if (out_get_bool(item, "automatic"))
 			continue;
-		/* RFC 3339, all with the same fraction: text compares */
-		if (!best || strcmp(out_get_text(item, "created"),
-				    out_get_text(best, "created")) > 0)
+		/* ids only grow; a clock may have been wrong */
+		if (!best || out_get_int(item, "id") > out_get_int(best, "id"))
 			best = item;
 	}
 	if (best)

@@ -26,6 +26,7 @@
  *  NI2  of a dataset whose import did not succeed nothing else is done.
  *  NI3  a step that crashes, or is killed, takes no other with it; a run that
  *       is killed ends its step.
+ *  NI4  what the section names is pruned as it says there, and by no pattern.
  */
 #ifndef DBS_TOOLS_NIGHTLY_NIGHTLY_H
 #define DBS_TOOLS_NIGHTLY_NIGHTLY_H

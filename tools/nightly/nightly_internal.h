@@ -65,7 +65,8 @@ void step_take_signals(struct nightly *n);
 
 /**
  * See to it that @dir has the dump of @snapshot (a name, or NULL: do not), and
- * remove those that are older than the newest @keep; 0: none.
+ * remove those that are older than the newest @keep; 0: none.  That dump is the
+ * newest, whatever time the others are called by.
  *
  * @answer: out, {dir, file, kept, removed: [...]}
  * @error: out, on failure a sentence; the caller frees

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,7 +117,26 @@ static void plan_import(json_t *steps, const char *dataset,
 	finish(steps, step_new("import", dataset, dataset), argv, options);
 }
 
+/* What has an entry of its own is not the pattern's: NI4 */
+static void add_exceptions(json_t *argv, const char *pattern,
+			   const json_t *datasets)
+{
+	const json_t *other;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)datasets, i, other)
+	{
+		const json_t *name = json_object_get(other, "name");
+		const char *text = json_string_value(name);
+
+		if (strcmp(text, pattern) && !strpbrk(text, "*?[") &&
+		    !fnmatch(pattern, text, 0))
+			add_option(argv, "--except", name);
+	}
+}
+
 static void plan_prune(json_t *steps, const char *dataset, const json_t *prune,
+		       const json_t *datasets,
 		       const struct nightly_options *options)
 {
 	json_t *argv = json_pack("[s, s, s]", "dbs", "prune", dataset);
@@ -128,6 +148,7 @@ static void plan_prune(json_t *steps, const char *dataset, const json_t *prune,
 		snprintf(option, sizeof(option), "--keep-%s", rule);
 		add_option(argv, option, json_object_get(prune, rule));
 	}
+	add_exceptions(argv, dataset, datasets);
 	add(argv, "--yes");
 	finish(steps, step_new("prune", dataset, dataset), argv, options);
 }
@@ -146,6 +167,7 @@ static void plan_publish(json_t *steps, const char *dataset,
 }
 
 static void plan_dataset(json_t *steps, const json_t *dataset,
+			 const json_t *datasets,
 			 const struct nightly_options *options)
 {
 	const char *name = out_get_text(dataset, "name");
@@ -157,7 +179,7 @@ static void plan_dataset(json_t *steps, const json_t *dataset,
 	if (import)
 		plan_import(steps, name, import, options);
 	if (prune)
-		plan_prune(steps, name, prune, options);
+		plan_prune(steps, name, prune, datasets, options);
 	if (json_object_get(import, "publish"))
 		plan_publish(steps, name, import);
 	json_array_foreach(json_object_get(dataset, "refresh"), i, instance)
@@ -175,11 +197,14 @@ static void plan_dataset(json_t *steps, const json_t *dataset,
 json_t *nightly_plan(const struct config *config,
 		     const struct nightly_options *options)
 {
+	json_t *datasets = json_object_get(config->nightly, "datasets");
 	json_t *steps = json_array(), *dataset;
 	size_t i;
 
-	json_array_foreach(json_object_get(config->nightly, "datasets"), i,
-			   dataset) plan_dataset(steps, dataset, options);
+	json_array_foreach(datasets, i, dataset)
+	{
+		plan_dataset(steps, dataset, datasets, options);
+	}
 	if (out_get_bool(config->nightly, "expired"))
 		finish(steps, step_new("prune", "expired", NULL),
 		       json_pack("[s, s, s, s]", "dbs", "prune", "--expired",

@@ -35,6 +35,7 @@ static int is_dated(const struct dirent *e)
 	return !*p;
 }
 
+/* By name, and so by a clock that may have been wrong. */
 static int newest_first(const struct dirent **a, const struct dirent **b)
 {
 	return strcmp((*b)->d_name, (*a)->d_name);
@@ -51,14 +52,26 @@ static int remove_dump(int dir, const char *name)
 	return unlinkat(dir, name, 0) ? -errno : 0;
 }
 
-static int check_there(int dir, const char *path, const char *snapshot,
+/* The dump of the night's import is first, whatever it is called. */
+static void put_first(struct dirent **list, int nr, const char *name)
+{
+	for (int i = 1; i < nr; i++) {
+		struct dirent *own = list[i];
+
+		if (strcmp(own->d_name, name))
+			continue;
+		memmove(list + 1, list, (size_t)i * sizeof(*list));
+		list[0] = own;
+	}
+}
+
+static int check_there(int dir, const char *path, const char *name,
 		       json_t *answer, char **error)
 {
-	char name[NAME_MAX + 1], sum[NAME_MAX + sizeof(SUM)];
+	char sum[NAME_MAX + sizeof(SUM)];
 
-	if (!snapshot)
+	if (!*name)
 		return CTL_OK;
-	snprintf(name, sizeof(name), "%.200s" SUFFIX, snapshot);
 	snprintf(sum, sizeof(sum), "%s" SUM, name);
 	json_object_set_new(answer, "file", json_sprintf("%s/%s", path, name));
 	if (!faccessat(dir, name, F_OK, 0) && !faccessat(dir, sum, F_OK, 0) &&
@@ -74,6 +87,7 @@ int published_keep(const char *path, const char *snapshot, unsigned keep,
 		   json_t **answer, char **error)
 {
 	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char name[NAME_MAX + 1] = "";
 	json_t *removed = json_array();
 	struct dirent **list = NULL;
 	int nr = dir < 0 ? -1
@@ -82,8 +96,11 @@ int published_keep(const char *path, const char *snapshot, unsigned keep,
 
 	*answer = json_pack("{s:o, s:n, s:i, s:O}", "dir", out_text(path),
 			    "file", "kept", 0, "removed", removed);
+	if (snapshot)
+		snprintf(name, sizeof(name), "%.200s" SUFFIX, snapshot);
 	if (nr >= 0)
-		code = check_there(dir, path, snapshot, *answer, error);
+		code = check_there(dir, path, name, *answer, error);
+	put_first(list, nr, name);
 	for (int i = 0; i < nr; i++) {
 		if (code == CTL_OK && !err && keep && (unsigned)i >= keep) {
 			err = remove_dump(dir, list[i]->d_name);
