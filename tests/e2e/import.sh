@@ -499,6 +499,86 @@ two_at_once()
 	wait "$pid"
 }
 
+# A dump of one table, with one row.
+small()
+{
+	echo "CREATE TABLE $1 (i INT PRIMARY KEY); INSERT INTO $1 VALUES (1);" \
+		>"$HOST_TMP/$1.sql"
+}
+
+# stopped MOMENT COMMAND...: the import stops there; sets $SHELL_PID and $MADE
+stopped()
+{
+	local moment=$1 i
+
+	shift
+	DBS_IMPORT_STOP=$moment "$@" >"$HOST_TMP/stopped.log" 2>&1 &
+	SHELL_PID=$!
+	for ((i = 0; i < 1200; i++)); do
+		MADE=$(find "$MNT" -maxdepth 1 -name 'prod.import-*')
+		STOPPED=$(pgrep -r T -f "import prod .*stopped" || true)
+		[ -z "$STOPPED" ] || return 0
+		kill -0 "$SHELL_PID"
+		sleep 0.05
+	done
+	return 1
+}
+
+# goes_on CODE [TEXT]: what stopped() began ends so, saying TEXT
+goes_on()
+{
+	local code=0
+
+	kill -CONT "$STOPPED"
+	wait "$SHELL_PID" || code=$?
+	cat "$HOST_TMP/stopped.log"
+	[ "$code" = "$1" ]
+	grep -qE "${2-}" "$HOST_TMP/stopped.log"
+}
+
+# In a process namespace of its own, where it has number 2.
+apart()
+{
+	unshare --pid --fork sh -c '"$@" & wait $!' sh "$@"
+}
+
+# Neither sees the other's process, and both have the same number.
+not_removed_by_another()
+{
+	small a
+	stopped loaded apart "$DBS" import prod --from "$HOST_TMP/a.sql" \
+		--snapshot stopped
+	DBS_STATE_DIR=$HOST_TMP/state-2 \
+		fails 4 'has files open for writing' \
+		apart "$DBS" import prod --from "$HOST_TMP/a.sql"
+	[ -d "$MADE/prod" ]
+	goes_on 0
+	[ -e "$MNT/prod/prod/a.ibd" ]
+	[ "$("$DBS" get prod@stopped user:dbs.import.tables)" = 1 ]
+	# nothing of what was held is in it
+	[ "$("$DBS" diff prod@stopped prod --json | jq .nr_entries)" = 0 ]
+	"$DBS" restore prod@one
+	"$DBS" rm --yes prod@stopped
+}
+
+# Another dataset has the name of the one that was made: it is not published.
+only_ones_own_is_published()
+{
+	local moment
+
+	small a
+	for moment in loaded ready; do
+		stopped "$moment" import --from "$HOST_TMP/a.sql" \
+			--snapshot stopped
+		"$DBS" rm -r --force --yes "${MADE##*/}"
+		"$DBS" create "${MADE##*/}"
+		[ "$moment" = loaded ] || "$DBS" snapshot "${MADE##*/}@stopped"
+		goes_on 4 'the one that was meant is gone'
+		[ -d "$MADE" ]
+		"$DBS" rm -r --yes "${MADE##*/}"
+	done
+}
+
 truncated()
 {
 	head -c 2000000 "$HOST_TMP/leak.sql" >"$HOST_TMP/cut.sql"
@@ -875,6 +955,12 @@ if part killed; then
 	claim "a killed daemon changes nothing" untouched daemon_killed
 	claim "a new data directory is made once" made_once
 	claim "two at once are refused" two_at_once
+fi
+if part apart; then
+	claim "an import whose process is not seen is not removed" \
+		not_removed_by_another
+	claim "only what an import made itself is published" \
+		untouched only_ones_own_is_published
 fi
 if part employee; then
 	# what is new is so beside the last import, if that had rules

@@ -566,8 +566,7 @@ static void release(struct import *im, int code)
 	private_close(&im->server, code == CTL_OK);
 	source_close(im->source);
 	import_dump_close(im->dump);
-	if (im->client)
-		import_store_end(im);
+	import_store_end(im);
 	import_tables_free(im);
 	proof_free(im->proof);
 	gate_free(im->gate);
@@ -605,7 +604,7 @@ int import_run(const struct invocation *inv,
 	char now[OUT_TEXT_MAX];
 	int code;
 
-	im.server.lock = -1;
+	im.server.lock = im.hold = -1;
 	im.last_table = &im.tables;
 	im.drawn = isatty(STDERR_FILENO);
 	snprintf(im.snapshot, sizeof(im.snapshot), "%s",

@@ -54,6 +54,8 @@ struct import {
 	/* datasets */
 	char mount[PATH_MAX], datadir[PATH_MAX];
 	char temp[DATASET_NAME_MAX + 1]; /* the dataset that is made */
+	json_int_t temp_id;
+	int hold; /* a file without a name in it, open; -1: none */
 	char snapshot[DATASET_NAME_MAX + 1];
 	bool exists; /* the dataset that is imported into */
 	bool made;   /* the temporary one */
