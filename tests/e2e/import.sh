@@ -707,6 +707,39 @@ over_http()
 	unserve
 }
 
+# A server that takes the request for the checksum, and never answers.
+waits_for_checksum()
+{
+	local pid i code=0
+
+	rm -f "$HOST_TMP/port" "$HOST_TMP/asked"
+	python3 - "$HOST_TMP/port" "$HOST_TMP/asked" <<'END' &
+import socket, sys, time
+s = socket.create_server(("127.0.0.1", 0))
+open(sys.argv[1], "w").write(str(s.getsockname()[1]))
+c = s.accept()
+open(sys.argv[2], "w").write("yes")
+time.sleep(600)
+END
+	HTTP=$!
+	until [ -s "$HOST_TMP/port" ]; do sleep 0.05; done
+	"$DBS" import prod --from "http://127.0.0.1:$(cat "$HOST_TMP/port")/s" \
+		2>"$HOST_TMP/err" &
+	pid=$!
+	until [ -s "$HOST_TMP/asked" ]; do sleep 0.05; done
+	kill -TERM "$pid"
+	for ((i = 0; i < 100; i++)); do
+		kill -0 "$pid" 2>/dev/null || break
+		sleep 0.1
+	done
+	kill -KILL "$pid" 2>/dev/null || true
+	wait "$pid" || code=$?
+	unserve
+	cat "$HOST_TMP/err"
+	[ "$code" = 2 ]
+	grep -q "interrupted while waiting for 'http.*/s.sha256'" "$HOST_TMP/err"
+}
+
 from_mydumper()
 {
 	command -v mydumper >/dev/null || { echo "no mydumper"; return 0; }
@@ -979,6 +1012,8 @@ if part employee; then
 fi
 if part sources; then
 	claim "a URL goes on after a break" over_http
+	claim "an import that waits for a checksum ends when told to" \
+		untouched waits_for_checksum
 	claim "a directory of mydumper is read" from_mydumper
 	claim "a server is dumped" from_server
 fi
