@@ -556,7 +556,8 @@ not_removed_by_another()
 	[ -e "$MNT/prod/prod/a.ibd" ]
 	[ "$("$DBS" get prod@stopped user:dbs.import.tables)" = 1 ]
 	# nothing of what was held is in it
-	[ "$("$DBS" diff prod@stopped prod --json | jq .nr_entries)" = 0 ]
+	[ "$("$DBS" list --json prod@stopped | jq '.items[0].nr_inodes')" = \
+		"$(find "$MNT/prod/.dbs/snapshot/stopped" | wc -l)" ]
 	"$DBS" restore prod@one
 	"$DBS" rm --yes prod@stopped
 }
@@ -923,6 +924,67 @@ not_published()
 	[ -z "$(find "$HOST_TMP/out" -name '.*' -type f)" ]
 }
 
+# What cannot be published is found before the switch.
+not_published_nor_switched()
+{
+	local tiny=$HOST_TMP/tiny
+
+	small a
+	mkdir -p "$tiny"
+	# a dump, and no checksum of it
+	mount -t tmpfs -o nr_inodes=2 tmpfs "$tiny"
+	fails 6 'No space left' import --from "$HOST_TMP/a.sql" --publish "$tiny"
+	[ -z "$(ls -A "$tiny")" ]
+	mount -o remount,nr_inodes=9 "$tiny"
+	mkdir "$tiny/latest.sql.zst"
+	fails 2 "latest.sql.zst' is a directory" \
+		import --from "$HOST_TMP/a.sql" --publish "$tiny"
+	[ "$(ls -A "$tiny")" = latest.sql.zst ]
+	umount "$tiny"
+}
+
+# Where a file has one name only there are two files.
+published_without_links()
+{
+	local out=$HOST_TMP/no-links
+
+	command -v strace >/dev/null || { echo "no strace"; return 0; }
+	small a
+	mkdir "$out"
+	strace -qq -o "$HOST_TMP/strace" -e trace=link,linkat \
+		-e inject=link,linkat:error=EPERM \
+		"$DBS" import prod --from "$HOST_TMP/a.sql" --snapshot no-links \
+		--publish "$out"
+	grep INJECTED "$HOST_TMP/strace"
+	(cd "$out" && sha256sum -c latest.sql.zst.sha256 no-links.sql.zst.sha256)
+	[ "$(find "$out" -type f -links 1 -perm 644 | wc -l)" = 4 ]
+	# one that is called so itself
+	import --from "$HOST_TMP/a.sql" --snapshot latest --publish "$out"
+	(cd "$out" && sha256sum -c latest.sql.zst.sha256)
+	[ "$(find "$out" -type f | wc -l)" = 4 ]
+	"$DBS" restore prod@one
+	"$DBS" rm --yes prod@no-links prod@latest
+}
+
+# What fails after the switch says that it was switched.
+switched_but_not_published()
+{
+	local out=$HOST_TMP/late
+
+	small a
+	mkdir "$out"
+	stopped ready import --from "$HOST_TMP/a.sql" --snapshot stopped --json \
+		--publish "$out"
+	mkdir "$out/stopped.sql.zst"
+	goes_on 2 "'prod' was switched to 'prod@stopped', but '.*/stopped.sql.zst'"
+	sed -n '/^{/,$p' "$HOST_TMP/stopped.log" |
+		jq -e '.snapshot == "prod@stopped" and .switched'
+	[ "$("$DBS" list -q prod@stopped)" = prod@stopped ]
+	[ -z "$(find "$out" -name '.*' -type f)" ]
+	"$DBS" restore prod@one
+	"$DBS" rm --yes prod@stopped
+}
+
 # ---- run ---------------------------------------------------------------------------
 
 [ "$(id -u)" = 0 ] || skip "needs root for a mount"
@@ -1021,6 +1083,14 @@ if part publish; then
 	claim "stdin is read, and what is published has no original" \
 		from_stdin_and_published
 	claim "a failure publishes nothing" untouched not_published
+fi
+if part dump; then
+	claim "what cannot be published is not switched to" \
+		untouched not_published_nor_switched
+	claim "a dump is published where there are no links" \
+		published_without_links
+	claim "what was switched to and not published is said" \
+		switched_but_not_published
 fi
 if [[ " ${PARTS[*]} " == *" long "* ]]; then
 	claim "an import of more than ten minutes" for_long

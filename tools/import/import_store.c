@@ -297,6 +297,7 @@ static int rename_made(struct import *im)
 		     NULL);
 
 	im->made = code != CTL_OK;
+	im->switched = code == CTL_OK;
 	crash_point("switched");
 	return code;
 }
@@ -316,7 +317,13 @@ static int restore_made(struct import *im, const char *frozen, json_int_t id,
 		return code;
 	/* from here on nothing is taken back */
 	im->made = false;
-	return finish(im, im->temp, im->temp_id, im->snapshot, properties);
+	code = finish(im, im->temp, im->temp_id, im->snapshot, properties);
+	im->switched = code == CTL_OK;
+	if (code != CTL_OK)
+		note("'%s' was switched to what was imported; the next import "
+		     "finishes that",
+		     im->options->dataset);
+	return code;
 }
 
 int import_store_switch(struct import *im, const json_t *properties)
