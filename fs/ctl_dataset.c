@@ -207,25 +207,6 @@ static int rm_resolve(struct ctl_call *call, const char *name,
 	return rc;
 }
 
-/* What has the name now need not be what was chosen by it. */
-static int rm_check_id(struct ctl_call *call, const struct ctl_set *set)
-{
-	const json_t *id = json_object_get(call->args, "id");
-	struct dataset_info info;
-
-	if (!id)
-		return 0;
-	if (set->nr != 1)
-		return ctl_fail(call, CTL_USAGE, "'id' is for one name only");
-	if (dataset_id(set->ds[0]) == json_integer_value(id))
-		return 0;
-	dataset_info(set->ds[0], &info);
-	return ctl_fail(call, CTL_CONFLICT,
-			"cannot remove '%s': the one that was meant is gone, "
-			"and another has its name",
-			info.name);
-}
-
 /* The snapshots of @ds: added when @recursive, else they must be in @set. */
 static int rm_check_snapshots(struct ctl_call *call, struct dataset *ds,
 			      const struct dataset_info *info, bool recursive,
@@ -395,7 +376,7 @@ int ctl_cmd_rm(struct ctl_call *call)
 	json_array_foreach(names, i, name) if (rc == 0) rc =
 		rm_resolve(call, json_string_value(name), &set);
 	if (rc == 0)
-		rc = rm_check_id(call, &set);
+		rc = ctl_check_ids(call, &set, "remove");
 	if (rc == 0)
 		rc = rm_check(call, &set);
 	if (rc == 0)
@@ -475,7 +456,9 @@ int ctl_cmd_mv(struct ctl_call *call)
 
 	if (ctl_open(call, ctl_arg_string(call, "from"), &ds))
 		return -1;
-	rc = mv_run(call, ds);
+	rc = ctl_check_id(call, ds, "rename");
+	if (rc == 0)
+		rc = mv_run(call, ds);
 	dataset_put(ds);
 	return rc;
 }

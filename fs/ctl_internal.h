@@ -53,6 +53,15 @@ json_t *ctl_json_path(const struct ctl_context *ctx, const char *name);
  * 0, or -1 after ctl_fail(): malformed (usage) or not found
  */
 int ctl_open(struct ctl_call *call, const char *name, struct dataset **ds);
+/**
+ * Is @ds the one with the number in the argument "id", if there is one?  What
+ * has the name now need not be what was chosen by it.
+ *
+ * @verb: what is to be done to it, "remove"
+ *
+ * 0, or -1 after ctl_fail(): another has its name
+ */
+int ctl_check_id(struct ctl_call *call, struct dataset *ds, const char *verb);
 /** Check a name that is to be made: @snapshot tells whether DS@SNAP. */
 int ctl_check_new_name(struct ctl_call *call, const char *name, bool snapshot);
 /** "DS@SNAP" in halves; @snap is "" without '@'.  -1 after ctl_fail(). */
@@ -68,6 +77,9 @@ struct ctl_set {
 /** Takes over the reference, also on error; drops it if already there. */
 int ctl_set_add(struct ctl_set *set, struct dataset *ds);
 void ctl_set_release(struct ctl_set *set);
+/** ctl_check_id() where several can be named; "id" is for one. */
+int ctl_check_ids(struct ctl_call *call, const struct ctl_set *set,
+		  const char *verb);
 
 #define CTL_WANT_DATASETS  1u
 #define CTL_WANT_SNAPSHOTS 2u

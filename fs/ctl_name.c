@@ -89,6 +89,20 @@ int ctl_open(struct ctl_call *call, const char *name, struct dataset **ds)
 			"dataset '%s' has no snapshot '%s'", head, snap);
 }
 
+int ctl_check_id(struct ctl_call *call, struct dataset *ds, const char *verb)
+{
+	const json_t *id = json_object_get(call->args, "id");
+	struct dataset_info info;
+
+	if (!id || dataset_id(ds) == json_integer_value(id))
+		return 0;
+	dataset_info(ds, &info);
+	return ctl_fail(call, CTL_CONFLICT,
+			"cannot %s '%s': the one that was meant is gone, and "
+			"another has its name",
+			verb, info.name);
+}
+
 /* -- sets ----------------------------------------------------------------- */
 
 int ctl_set_add(struct ctl_set *set, struct dataset *ds)
@@ -121,6 +135,16 @@ void ctl_set_release(struct ctl_set *set)
 		dataset_put(set->ds[i]);
 	free(set->ds);
 	*set = (struct ctl_set){0};
+}
+
+int ctl_check_ids(struct ctl_call *call, const struct ctl_set *set,
+		  const char *verb)
+{
+	if (!json_object_get(call->args, "id"))
+		return 0;
+	if (set->nr != 1)
+		return ctl_fail(call, CTL_USAGE, "'id' is for one name only");
+	return ctl_check_id(call, set->ds[0], verb);
 }
 
 /* -- patterns ------------------------------------------------------------- */

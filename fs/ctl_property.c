@@ -225,7 +225,9 @@ int ctl_cmd_set(struct ctl_call *call)
 	if (ctl_open(call, name, &ds))
 		return -1;
 	/* what is written about a snapshot is no part of it */
-	if (strncmp(key, USER_PREFIX, strlen(USER_PREFIX)) == 0)
+	if (ctl_check_id(call, ds, "change"))
+		rc = -1;
+	else if (strncmp(key, USER_PREFIX, strlen(USER_PREFIX)) == 0)
 		rc = user_set(call, ds, name, key, value);
 	else if (dataset_is_snapshot(ds))
 		rc = ctl_fail(call, CTL_CONFLICT,

@@ -72,7 +72,8 @@ static int snapshot_run(struct ctl_call *call, const json_t *names,
 	size_t i;
 	int rc;
 
-	if (snapshot_resolve(call, names, set, snap))
+	if (snapshot_resolve(call, names, set, snap) ||
+	    ctl_check_ids(call, set, "freeze"))
 		return -1;
 	if (set->nr == 1)
 		rc = dataset_snapshot(set->ds[0], snap,
@@ -276,7 +277,9 @@ int ctl_cmd_restore(struct ctl_call *call)
 
 	if (ctl_open(call, source_name, &source))
 		return -1;
-	rc = ctl_split_name(call, source_name, head, snap);
+	rc = ctl_check_id(call, source, "go back to");
+	if (rc == 0)
+		rc = ctl_split_name(call, source_name, head, snap);
 	if (rc == 0 && !name)
 		name = head;
 	if (rc == 0 && strchr(name, '@'))

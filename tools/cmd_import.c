@@ -104,7 +104,8 @@ static int import_from(struct invocation *inv, const char *from)
 		return fail_usage(inv->cmd, "'%s' is no name of a snapshot",
 				  options.snapshot);
 	code = import_run(inv, &options, &report);
-	if (inv->json && (code == CTL_OK || code == CTL_CHECK_FAILED))
+	if (inv->json && (code == CTL_OK || code == CTL_CHECK_FAILED ||
+			  out_get_bool(report, "switched")))
 		out_json(json_incref(report));
 	else if (code == CTL_OK)
 		print_report(report);

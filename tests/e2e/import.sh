@@ -499,6 +499,87 @@ two_at_once()
 	wait "$pid"
 }
 
+# A dump of one table, with one row.
+small()
+{
+	echo "CREATE TABLE $1 (i INT PRIMARY KEY); INSERT INTO $1 VALUES (1);" \
+		>"$HOST_TMP/$1.sql"
+}
+
+# stopped MOMENT COMMAND...: the import stops there; sets $SHELL_PID and $MADE
+stopped()
+{
+	local moment=$1 i
+
+	shift
+	DBS_IMPORT_STOP=$moment "$@" >"$HOST_TMP/stopped.log" 2>&1 &
+	SHELL_PID=$!
+	for ((i = 0; i < 1200; i++)); do
+		MADE=$(find "$MNT" -maxdepth 1 -name 'prod.import-*')
+		STOPPED=$(pgrep -r T -f "import prod .*stopped" || true)
+		[ -z "$STOPPED" ] || return 0
+		kill -0 "$SHELL_PID"
+		sleep 0.05
+	done
+	return 1
+}
+
+# goes_on CODE [TEXT]: what stopped() began ends so, saying TEXT
+goes_on()
+{
+	local code=0
+
+	kill -CONT "$STOPPED"
+	wait "$SHELL_PID" || code=$?
+	cat "$HOST_TMP/stopped.log"
+	[ "$code" = "$1" ]
+	grep -qE "${2-}" "$HOST_TMP/stopped.log"
+}
+
+# In a process namespace of its own, where it has number 2.
+apart()
+{
+	unshare --pid --fork sh -c '"$@" & wait $!' sh "$@"
+}
+
+# Neither sees the other's process, and both have the same number.
+not_removed_by_another()
+{
+	small a
+	stopped loaded apart "$DBS" import prod --from "$HOST_TMP/a.sql" \
+		--snapshot stopped
+	DBS_STATE_DIR=$HOST_TMP/state-2 \
+		fails 4 'has files open for writing' \
+		apart "$DBS" import prod --from "$HOST_TMP/a.sql"
+	[ -d "$MADE/prod" ]
+	goes_on 0
+	[ -e "$MNT/prod/prod/a.ibd" ]
+	[ "$("$DBS" get prod@stopped user:dbs.import.tables)" = 1 ]
+	# nothing of what was held is in it
+	[ "$("$DBS" list --json prod@stopped | jq '.items[0].nr_inodes')" = \
+		"$(find "$MNT/prod/.dbs/snapshot/stopped" | wc -l)" ]
+	"$DBS" restore prod@one
+	"$DBS" rm --yes prod@stopped
+}
+
+# Another dataset has the name of the one that was made: it is not published.
+only_ones_own_is_published()
+{
+	local moment
+
+	small a
+	for moment in loaded ready; do
+		stopped "$moment" import --from "$HOST_TMP/a.sql" \
+			--snapshot stopped
+		"$DBS" rm -r --force --yes "${MADE##*/}"
+		"$DBS" create "${MADE##*/}"
+		[ "$moment" = loaded ] || "$DBS" snapshot "${MADE##*/}@stopped"
+		goes_on 4 'the one that was meant is gone'
+		[ -d "$MADE" ]
+		"$DBS" rm -r --yes "${MADE##*/}"
+	done
+}
+
 truncated()
 {
 	head -c 2000000 "$HOST_TMP/leak.sql" >"$HOST_TMP/cut.sql"
@@ -625,6 +706,39 @@ over_http()
 	serve
 	fails 2 'is not what its .sha256 says' import --from "$URL/s.zst"
 	unserve
+}
+
+# A server that takes the request for the checksum, and never answers.
+waits_for_checksum()
+{
+	local pid i code=0
+
+	rm -f "$HOST_TMP/port" "$HOST_TMP/asked"
+	python3 - "$HOST_TMP/port" "$HOST_TMP/asked" <<'END' &
+import socket, sys, time
+s = socket.create_server(("127.0.0.1", 0))
+open(sys.argv[1], "w").write(str(s.getsockname()[1]))
+c = s.accept()
+open(sys.argv[2], "w").write("yes")
+time.sleep(600)
+END
+	HTTP=$!
+	until [ -s "$HOST_TMP/port" ]; do sleep 0.05; done
+	"$DBS" import prod --from "http://127.0.0.1:$(cat "$HOST_TMP/port")/s" \
+		2>"$HOST_TMP/err" &
+	pid=$!
+	until [ -s "$HOST_TMP/asked" ]; do sleep 0.05; done
+	kill -TERM "$pid"
+	for ((i = 0; i < 100; i++)); do
+		kill -0 "$pid" 2>/dev/null || break
+		sleep 0.1
+	done
+	kill -KILL "$pid" 2>/dev/null || true
+	wait "$pid" || code=$?
+	unserve
+	cat "$HOST_TMP/err"
+	[ "$code" = 2 ]
+	grep -q "interrupted while waiting for 'http.*/s.sha256'" "$HOST_TMP/err"
 }
 
 from_mydumper()
@@ -810,6 +924,67 @@ not_published()
 	[ -z "$(find "$HOST_TMP/out" -name '.*' -type f)" ]
 }
 
+# What cannot be published is found before the switch.
+not_published_nor_switched()
+{
+	local tiny=$HOST_TMP/tiny
+
+	small a
+	mkdir -p "$tiny"
+	# a dump, and no checksum of it
+	mount -t tmpfs -o nr_inodes=2 tmpfs "$tiny"
+	fails 6 'No space left' import --from "$HOST_TMP/a.sql" --publish "$tiny"
+	[ -z "$(ls -A "$tiny")" ]
+	mount -o remount,nr_inodes=9 "$tiny"
+	mkdir "$tiny/latest.sql.zst"
+	fails 2 "latest.sql.zst' is a directory" \
+		import --from "$HOST_TMP/a.sql" --publish "$tiny"
+	[ "$(ls -A "$tiny")" = latest.sql.zst ]
+	umount "$tiny"
+}
+
+# Where a file has one name only there are two files.
+published_without_links()
+{
+	local out=$HOST_TMP/no-links
+
+	command -v strace >/dev/null || { echo "no strace"; return 0; }
+	small a
+	mkdir "$out"
+	strace -qq -o "$HOST_TMP/strace" -e trace=link,linkat \
+		-e inject=link,linkat:error=EPERM \
+		"$DBS" import prod --from "$HOST_TMP/a.sql" --snapshot no-links \
+		--publish "$out"
+	grep INJECTED "$HOST_TMP/strace"
+	(cd "$out" && sha256sum -c latest.sql.zst.sha256 no-links.sql.zst.sha256)
+	[ "$(find "$out" -type f -links 1 -perm 644 | wc -l)" = 4 ]
+	# one that is called so itself
+	import --from "$HOST_TMP/a.sql" --snapshot latest --publish "$out"
+	(cd "$out" && sha256sum -c latest.sql.zst.sha256)
+	[ "$(find "$out" -type f | wc -l)" = 4 ]
+	"$DBS" restore prod@one
+	"$DBS" rm --yes prod@no-links prod@latest
+}
+
+# What fails after the switch says that it was switched.
+switched_but_not_published()
+{
+	local out=$HOST_TMP/late
+
+	small a
+	mkdir "$out"
+	stopped ready import --from "$HOST_TMP/a.sql" --snapshot stopped --json \
+		--publish "$out"
+	mkdir "$out/stopped.sql.zst"
+	goes_on 2 "'prod' was switched to 'prod@stopped', but '.*/stopped.sql.zst'"
+	sed -n '/^{/,$p' "$HOST_TMP/stopped.log" |
+		jq -e '.snapshot == "prod@stopped" and .switched'
+	[ "$("$DBS" list -q prod@stopped)" = prod@stopped ]
+	[ -z "$(find "$out" -name '.*' -type f)" ]
+	"$DBS" restore prod@one
+	"$DBS" rm --yes prod@stopped
+}
+
 # ---- run ---------------------------------------------------------------------------
 
 [ "$(id -u)" = 0 ] || skip "needs root for a mount"
@@ -876,6 +1051,12 @@ if part killed; then
 	claim "a new data directory is made once" made_once
 	claim "two at once are refused" two_at_once
 fi
+if part apart; then
+	claim "an import whose process is not seen is not removed" \
+		not_removed_by_another
+	claim "only what an import made itself is published" \
+		untouched only_ones_own_is_published
+fi
 if part employee; then
 	# what is new is so beside the last import, if that had rules
 	claim "sakila is imported by its rules" \
@@ -893,6 +1074,8 @@ if part employee; then
 fi
 if part sources; then
 	claim "a URL goes on after a break" over_http
+	claim "an import that waits for a checksum ends when told to" \
+		untouched waits_for_checksum
 	claim "a directory of mydumper is read" from_mydumper
 	claim "a server is dumped" from_server
 fi
@@ -900,6 +1083,14 @@ if part publish; then
 	claim "stdin is read, and what is published has no original" \
 		from_stdin_and_published
 	claim "a failure publishes nothing" untouched not_published
+fi
+if part dump; then
+	claim "what cannot be published is not switched to" \
+		untouched not_published_nor_switched
+	claim "a dump is published where there are no links" \
+		published_without_links
+	claim "what was switched to and not published is said" \
+		switched_but_not_published
 fi
 if [[ " ${PARTS[*]} " == *" long "* ]]; then
 	claim "an import of more than ten minutes" for_long

@@ -414,7 +414,8 @@ END
 		"$DBS" nightly --config "$HOST_TMP/nobody.yaml"
 }
 
-# begun: an import of a run is under way; sets $RUN and $IMPORT, its processes
+# begun: an import of a run is under way; sets $RUN and $IMPORT, its processes,
+# and $MADE, the dataset that it makes
 begun()
 {
 	local i
@@ -422,9 +423,9 @@ begun()
 	service >"$HOST_TMP/run.log" 2>&1 &
 	SHELL_PID=$!
 	for ((i = 0; i < 3000; i++)); do
-		IMPORT=$(find "$MNT" -maxdepth 1 -name 'prod.import-*')
-		IMPORT=${IMPORT##*-}
-		[ -z "$IMPORT" ] || [ ! -e "$MNT/prod.import-$IMPORT/ibdata1" ] ||
+		MADE=$(find "$MNT" -maxdepth 1 -name 'prod.import-*' -printf %f)
+		IMPORT=${MADE##*-}
+		[ -z "$IMPORT" ] || [ ! -e "$MNT/$MADE/ibdata1" ] ||
 			break
 		sleep 0.02
 	done
@@ -484,9 +485,9 @@ killed_both()
 	begun
 	kill -KILL "$IMPORT" "$RUN"
 	wait "$SHELL_PID" || true
-	[ -d "$MNT/prod.import-$IMPORT" ]
+	[ -d "$MNT/$MADE" ]
 	dump
-	fails 0 "removing 'prod.import-$IMPORT'" service
+	fails 0 "removing '$MADE'" service
 	result '.result == "ok"'
 	[ "$(night_of staging)" = "$NIGHT" ]
 	nothing_left

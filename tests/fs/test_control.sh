@@ -185,6 +185,19 @@ claim rm__dry_run_says_what_comes_back \
 	says '{"v":1,"command":"rm","arguments":{"names":["ds"],"recursive":true,"dry_run":true}}' \
 	'*"ok":true*"name":"ds@a"*"total_unique":*"dry_run":true*'
 claim rm__dry_run_removed_nothing test -d "$MOUNT/ds/.dbs/snapshot/a"
+for request in \
+	'"snapshot","arguments":{"name":"ds@x","id":1234567}' \
+	'"set","arguments":{"name":"ds","key":"user:x","value":"x","id":1234567}' \
+	'"mv","arguments":{"from":"ds","to":"x","id":1234567}' \
+	'"restore","arguments":{"source":"ds@a","id":1234567}' \
+	'"rm","arguments":{"names":["ds"],"recursive":true,"id":1234567}'; do
+	claim id__of_another_is_a_conflict \
+		says "{\"v\":1,\"command\":$request}" \
+		'*"code":4*the one that was meant is gone*'
+done
+claim id__is_for_one_name_only \
+	says '{"v":1,"command":"rm","arguments":{"names":["ds","ds@a"],"id":1}}' \
+	'*"code":64*one name only*'
 claim get__user_properties_are_kept \
 	says '{"v":1,"command":"set","arguments":{"name":"ds","key":"user:who","value":"me"}}' \
 	'*"ok":true*"value":"me"*'

@@ -318,6 +318,7 @@ int http_close(struct http *h, char *why, size_t cap)
 struct small {
 	char *buf;
 	size_t len, cap;
+	bool (*stops)(void);
 };
 
 static size_t on_small(char *p, size_t size, size_t nr, void *arg)
@@ -333,10 +334,20 @@ static size_t on_small(char *p, size_t size, size_t nr, void *arg)
 	return len;
 }
 
-int http_get(const char *url, const char *ca, char *buf, size_t cap, char *why,
-	     size_t why_cap)
+/* As on_progress(). */
+static int on_wait(void *arg, curl_off_t all, curl_off_t now, curl_off_t up_all,
+		   curl_off_t up)
 {
-	struct small s = {buf, 0, cap};
+	const struct small *s = arg;
+
+	(void)all, (void)now, (void)up_all, (void)up;
+	return s->stops && s->stops();
+}
+
+int http_get(const char *url, const char *ca, bool (*stops)(void), char *buf,
+	     size_t cap, char *why, size_t why_cap)
+{
+	struct small s = {buf, 0, cap, stops};
 	long status = 0;
 	CURLcode code;
 	CURL *curl;
@@ -348,6 +359,9 @@ int http_get(const char *url, const char *ca, char *buf, size_t cap, char *why,
 		return -ENOMEM;
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_small);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &s);
+	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_wait);
+	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &s);
+	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 	code = curl_easy_perform(curl);
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 	snprintf(why, why_cap, "%s",
@@ -355,6 +369,8 @@ int http_get(const char *url, const char *ca, char *buf, size_t cap, char *why,
 	curl_easy_cleanup(curl);
 	if (code == CURLE_OK)
 		return 0;
+	if (code == CURLE_ABORTED_BY_CALLBACK)
+		return -ECANCELED;
 	return code == CURLE_HTTP_RETURNED_ERROR && status < 500 ? -ENOENT
 								 : -EIO;
 }

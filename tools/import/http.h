@@ -35,9 +35,13 @@ void http_stop(struct http *http);
  */
 int http_close(struct http *http, char *why, size_t cap);
 /**
- * Get a small file.  Errors: -ENOENT it is not there; -EIO with @why
+ * Get a small file.
+ *
+ * @stops: asked at least once a second; NULL: never
+ *
+ * Errors: -ENOENT it is not there; -ECANCELED @stops said so; -EIO with @why
  */
-int http_get(const char *url, const char *ca, char *buf, size_t cap, char *why,
-	     size_t why_cap);
+int http_get(const char *url, const char *ca, bool (*stops)(void), char *buf,
+	     size_t cap, char *why, size_t why_cap);
 
 #endif

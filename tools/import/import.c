@@ -169,8 +169,9 @@ int import_fail(struct import *im, int err)
 		break;
 	}
 	if (im->dump && *import_dump_error(im->dump))
-		return fail(err == -ENOSPC ? CTL_NO_SPACE : CTL_FAILED, "%s",
-			    import_dump_error(im->dump));
+		return fail(err == -ENOSPC || err == -EDQUOT ? CTL_NO_SPACE
+							     : CTL_FAILED,
+			    "%s", import_dump_error(im->dump));
 	return fail(CTL_FAILED, "the import: %s", strerror(-err));
 }
 
@@ -532,7 +533,7 @@ static int begin(struct import *im)
 	if (code == CTL_OK)
 		code = import_manifest_know(im);
 	if (code == CTL_OK && o->publish)
-		code = import_dump_open(o->publish, &im->dump);
+		code = import_dump_open(o->publish, im->snapshot, &im->dump);
 	if (code == CTL_OK)
 		code = import_store_make(im);
 	if (code == CTL_OK)
@@ -552,8 +553,10 @@ static int publish(struct import *im)
 	if (code == CTL_OK)
 		code = import_store_switch(im, properties);
 	json_decref(properties);
+	json_object_set_new(im->report, "switched", json_boolean(im->switched));
 	if (code == CTL_OK && im->dump)
-		code = import_dump_publish(im->dump, im->snapshot, im->report);
+		code = import_dump_publish(im->dump, im->options->dataset,
+					   im->report);
 	return code;
 }
 
@@ -566,8 +569,7 @@ static void release(struct import *im, int code)
 	private_close(&im->server, code == CTL_OK);
 	source_close(im->source);
 	import_dump_close(im->dump);
-	if (im->client)
-		import_store_end(im);
+	import_store_end(im);
 	import_tables_free(im);
 	proof_free(im->proof);
 	gate_free(im->gate);
@@ -605,7 +607,7 @@ int import_run(const struct invocation *inv,
 	char now[OUT_TEXT_MAX];
 	int code;
 
-	im.server.lock = -1;
+	im.server.lock = im.hold = -1;
 	im.last_table = &im.tables;
 	im.drawn = isatty(STDERR_FILENO);
 	snprintf(im.snapshot, sizeof(im.snapshot), "%s",

@@ -2,9 +2,10 @@
 /*
  * import_dump.c - the anonymised dump, packed, with its checksum
  *
- * DIR/NAME.sql.zst and DIR/latest.sql.zst are one file with two names, and each
- * has its .sha256 beside it.  Names appear by rename: a reader finds the old
- * file or the new one.
+ * DIR/NAME.sql.zst and DIR/latest.sql.zst are one file with two names, or two
+ * where a file has but one, and each has its .sha256 beside it.  Names appear by
+ * rename: a reader finds the old file or the new one.  All are made under other
+ * names before the dataset is switched, so that only the renames are left then.
  *
  * What is written under other names is locked (flock) by who writes it; what
  * nobody has locked was left by an import that was killed, and is removed by
@@ -13,10 +14,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,9 +32,19 @@
 #define OUT_BYTES (256u << 10)
 #define TEMP	  ".dbs-import-"
 
+/* In the order of their renames: who finds a file finds its checksum. */
+enum { DUMP_SUM, DUMP, LATEST_SUM, LATEST, NR_FILES };
+
+struct dump_file {
+	char *temp, *path; /* what it is called before, and after */
+	int fd;		   /* locked; -1: none, or LATEST is DUMP's */
+	bool made;	   /* it is there, as @temp */
+};
+
 struct import_dump {
-	char *dir, *temp;
-	int fd;
+	char *dir, *name;
+	struct dump_file files[NR_FILES];
+	unsigned nr_files; /* DUMP may be called latest itself */
 	ZSTD_CCtx *ctx;
 	EVP_MD_CTX *digest;
 	char *out;
@@ -72,7 +85,7 @@ static int create(const char *path, mode_t mode)
 
 	for (;;) {
 		fd = open(path,
-			  O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+			  O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
 			  mode);
 		if (fd < 0)
 			return -errno;
@@ -87,68 +100,134 @@ static int create(const char *path, mode_t mode)
 	}
 }
 
-int import_dump_open(const char *dir, struct import_dump **out)
+/* "'PATH': why" */
+static int say(const char *path, int err)
+{
+	return fail(err == -ENOENT		       ? CTL_NOT_FOUND
+		    : err == -EACCES || err == -EPERM  ? CTL_NOT_PERMITTED
+		    : err == -ENOSPC || err == -EDQUOT ? CTL_NO_SPACE
+						       : CTL_FAILED,
+		    "'%s': %s", path, strerror(-err));
+}
+
+static bool name_file(struct import_dump *d, unsigned i, uint64_t random)
+{
+	struct dump_file *f = &d->files[i];
+	const char *sum = i == DUMP_SUM || i == LATEST_SUM ? ".sum" : "";
+
+	if (asprintf(&f->temp, "%s/" TEMP "%016" PRIx64 ".%s%s", d->dir, random,
+		     i < LATEST_SUM ? "tmp" : "latest", sum) < 0)
+		f->temp = NULL;
+	if (asprintf(&f->path, "%s/%s.sql.zst%s", d->dir,
+		     i < LATEST_SUM ? d->name : "latest",
+		     *sum ? ".sha256" : "") < 0)
+		f->path = NULL;
+	return f->temp && f->path;
+}
+
+static bool name_files(struct import_dump *d)
+{
+	uint64_t random;
+	bool named = getrandom(&random, sizeof(random), 0) == sizeof(random);
+
+	d->nr_files = strcmp(d->name, "latest") ? NR_FILES : LATEST_SUM;
+	for (unsigned i = 0; i < d->nr_files; i++)
+		named = named && name_file(d, i, random);
+	return named;
+}
+
+/* A rename onto a directory fails. */
+static int check_paths(const struct import_dump *d)
+{
+	struct stat st;
+
+	for (unsigned i = 0; i < d->nr_files; i++)
+		if (!lstat(d->files[i].path, &st) && S_ISDIR(st.st_mode))
+			return fail(CTL_FAILED, "'%s' is a directory",
+				    d->files[i].path);
+	return CTL_OK;
+}
+
+/* Returns 0 or -errno. */
+static int make_file(struct dump_file *f, mode_t mode)
+{
+	f->fd = create(f->temp, mode);
+	f->made = f->fd >= 0;
+	return f->made ? 0 : f->fd;
+}
+
+int import_dump_open(const char *dir, const char *name,
+		     struct import_dump **out)
 {
 	struct import_dump *d = calloc(1, sizeof(*d));
+	int err, code;
 
 	*out = d;
 	if (!d)
 		return fail(CTL_FAILED, "out of memory");
-	d->fd = -1;
+	for (unsigned i = 0; i < NR_FILES; i++)
+		d->files[i].fd = -1;
 	d->dir = strdup(dir);
+	d->name = strdup(name);
 	d->out = malloc(OUT_BYTES);
 	d->ctx = ZSTD_createCCtx();
 	d->digest = EVP_MD_CTX_new();
-	if (!d->dir || !d->out || !d->ctx || !d->digest ||
-	    !EVP_DigestInit_ex(d->digest, EVP_sha256(), NULL) ||
-	    asprintf(&d->temp, "%s/" TEMP "%d.tmp", dir, (int)getpid()) < 0)
+	if (!d->dir || !d->name || !d->out || !d->ctx || !d->digest ||
+	    !EVP_DigestInit_ex(d->digest, EVP_sha256(), NULL) || !name_files(d))
 		return fail(CTL_FAILED, "out of memory");
 	ZSTD_CCtx_setParameter(d->ctx, ZSTD_c_compressionLevel, LEVEL);
 	ZSTD_CCtx_setParameter(d->ctx, ZSTD_c_checksumFlag, 1);
 	/* one more thread, where the library has them */
 	ZSTD_CCtx_setParameter(d->ctx, ZSTD_c_nbWorkers, 1);
 	sweep(dir);
-	d->fd = create(d->temp, 0600); /* nobody reads what is not proved */
-	if (d->fd < 0)
-		return fail(d->fd == -ENOENT   ? CTL_NOT_FOUND
-			    : d->fd == -EACCES ? CTL_NOT_PERMITTED
-					       : CTL_FAILED,
-			    "'%s': %s", dir, strerror(-d->fd));
-	return CTL_OK;
+	code = check_paths(d);
+	if (code != CTL_OK)
+		return code;
+	/* nobody reads what is not proved */
+	err = make_file(&d->files[DUMP], 0600);
+	return err ? say(dir, err) : CTL_OK;
+}
+
+/* Returns 0 or -errno. */
+static int write_all(int fd, const char *bytes, size_t len)
+{
+	while (len) {
+		const ssize_t n = write(fd, bytes, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		bytes += n;
+		len -= (size_t)n;
+	}
+	return 0;
 }
 
 static int pack(struct import_dump *d, const char *bytes, size_t len,
 		ZSTD_EndDirective end)
 {
+	const struct dump_file *f = &d->files[DUMP];
 	ZSTD_inBuffer in = {bytes, len, 0};
 	size_t left;
+	int err;
 
 	do {
 		ZSTD_outBuffer out = {d->out, OUT_BYTES, 0};
-		size_t done = 0;
 
 		left = ZSTD_compressStream2(d->ctx, &out, &in, end);
 		if (ZSTD_isError(left)) {
 			snprintf(d->error, sizeof(d->error), "'%s': %s",
-				 d->temp, ZSTD_getErrorName(left));
+				 f->temp, ZSTD_getErrorName(left));
 			return -EIO;
 		}
 		EVP_DigestUpdate(d->digest, d->out, out.pos);
 		d->bytes += out.pos;
-		while (done < out.pos) {
-			const ssize_t n =
-				write(d->fd, d->out + done, out.pos - done);
-
-			if (n < 0 && errno == EINTR)
-				continue;
-			if (n < 0) {
-				const int err = -errno;
-
-				snprintf(d->error, sizeof(d->error), "'%s': %s",
-					 d->temp, strerror(-err));
-				return err;
-			}
-			done += (size_t)n;
+		err = write_all(f->fd, d->out, out.pos);
+		if (err) {
+			snprintf(d->error, sizeof(d->error), "'%s': %s",
+				 f->temp, strerror(-err));
+			return err;
 		}
 	} while (end == ZSTD_e_end ? left > 0 : in.pos < in.size);
 	return 0;
@@ -164,104 +243,118 @@ const char *import_dump_error(const struct import_dump *d)
 	return d->error;
 }
 
-/* @dir/@name.sql.zst.sha256, by rename */
-static int write_sum(const struct import_dump *d, const char *name,
-		     const char *sum)
-{
-	char *temp = NULL, *path = NULL;
-	int fd = -1, code = CTL_OK;
+/* ---- before the switch --------------------------------------------------------- */
 
-	if (asprintf(&temp, "%s.sum", d->temp) < 0 ||
-	    asprintf(&path, "%s/%s.sql.zst.sha256", d->dir, name) < 0)
-		code = fail(CTL_FAILED, "out of memory");
-	if (code == CTL_OK) {
-		fd = create(temp, 0666);
-		if (fd < 0)
-			code = fail(CTL_FAILED, "'%s': %s", path,
-				    strerror(-fd));
-		else if (dprintf(fd, "%s  %s.sql.zst\n", sum, name) < 0 ||
-			 fsync(fd) || rename(temp, path))
-			code = fail(CTL_FAILED, "'%s': %m", path);
-	}
-	if (fd >= 0) {
-		if (code != CTL_OK)
-			unlink(temp);
-		close(fd);
-	}
-	free(temp);
-	free(path);
-	return code;
+/* For all to read, and on disk.  Returns 0 or -errno. */
+static int show(int fd)
+{
+	const mode_t mask = umask(0);
+
+	umask(mask);
+	/* what is ours and still refuses a mode has none */
+	if (fchmod(fd, 0666 & ~mask) && errno != EPERM)
+		return -errno;
+	return fsync(fd) ? -errno : 0;
 }
 
-static int give_name(const struct import_dump *d, const char *from,
-		     const char *name, const char *sum)
+static int make_sum(struct import_dump *d, struct dump_file *f,
+		    const char *name)
 {
-	char *path = NULL;
-	int code;
+	int err = make_file(f, 0666);
 
-	if (asprintf(&path, "%s/%s.sql.zst", d->dir, name) < 0)
-		return fail(CTL_FAILED, "out of memory");
-	/* who finds the file finds its checksum */
-	code = write_sum(d, name, sum);
-	if (code == CTL_OK && rename(from, path))
-		code = fail(CTL_FAILED, "'%s': %m", path);
-	free(path);
-	return code;
+	if (!err && (dprintf(f->fd, "%s  %s.sql.zst\n", d->sum, name) < 0 ||
+		     fsync(f->fd)))
+		err = -errno;
+	return err ? say(f->path, err) : CTL_OK;
 }
 
-static int publish(struct import_dump *d, const char *name, const char *sum)
+/* Returns 0 or -errno. */
+static int copy_dump(struct import_dump *d, struct dump_file *to)
 {
-	char *latest = NULL;
-	int code, fd;
+	int err = make_file(to, 0600);
+	off_t at = 0;
+	ssize_t n = 1;
 
-	if (asprintf(&latest, "%s.latest", d->temp) < 0)
-		return fail(CTL_FAILED, "out of memory");
-	unlink(latest);
-	if (link(d->temp, latest))
-		code = fail(CTL_FAILED, "'%s': %m", latest);
-	else
-		code = give_name(d, d->temp, name, sum);
-	if (code == CTL_OK)
-		code = give_name(d, latest, "latest", sum);
-	unlink(latest);
-	free(latest);
-	fd = open(d->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0) {
-		fsync(fd);
-		close(fd);
+	while (!err && n) {
+		n = pread(d->files[DUMP].fd, d->out, OUT_BYTES, at);
+		if (n < 0)
+			err = -errno;
+		else
+			err = write_all(to->fd, d->out, (size_t)n);
+		at += n;
 	}
-	return code;
+	return err ? err : show(to->fd);
+}
+
+/* A second name, or a second file where there are none. */
+static int make_latest(struct import_dump *d)
+{
+	struct dump_file *f = &d->files[LATEST];
+	int err = 0;
+
+	f->made = !link(d->files[DUMP].temp, f->temp);
+	if (!f->made)
+		err = errno == EPERM || errno == EOPNOTSUPP ||
+				      errno == ENOSYS || errno == EMLINK
+			      ? copy_dump(d, f)
+			      : -errno;
+	return err ? say(f->path, err) : CTL_OK;
 }
 
 int import_dump_finish(struct import_dump *d)
 {
+	const struct dump_file *f = &d->files[DUMP];
 	unsigned char sha256[32];
-	const int err = pack(d, "", 0, ZSTD_e_end);
-	const mode_t mask = umask(0);
+	int code, err = pack(d, "", 0, ZSTD_e_end);
 
-	umask(mask);
-
+	if (!err)
+		err = show(f->fd);
 	if (err)
-		return fail(err == -ENOSPC || err == -EDQUOT ? CTL_NO_SPACE
-							     : CTL_FAILED,
-			    "%s", d->error);
+		return say(f->path, err);
 	EVP_DigestFinal_ex(d->digest, sha256, NULL);
 	for (unsigned i = 0; i < 32; i++)
 		snprintf(d->sum + 2 * i, 3, "%02x", sha256[i]);
-	if (fchmod(d->fd, 0666 & ~mask) || fsync(d->fd))
-		return fail(CTL_FAILED, "'%s': %m", d->temp);
+	code = make_sum(d, &d->files[DUMP_SUM], d->name);
+	if (code == CTL_OK && d->nr_files > LATEST)
+		code = make_sum(d, &d->files[LATEST_SUM], "latest");
+	if (code == CTL_OK && d->nr_files > LATEST)
+		code = make_latest(d);
+	return code == CTL_OK ? check_paths(d) : code;
+}
+
+/* ---- after it ------------------------------------------------------------------ */
+
+static int rename_files(struct import_dump *d, const char *dataset)
+{
+	for (unsigned i = 0; i < d->nr_files; i++) {
+		struct dump_file *f = &d->files[i];
+
+		if (rename(f->temp, f->path))
+			return fail(CTL_FAILED,
+				    "'%s' was switched to '%s@%s', but '%s' "
+				    "was not published: %m",
+				    dataset, dataset, d->name, f->path);
+		f->made = false;
+	}
 	return CTL_OK;
 }
 
-int import_dump_publish(struct import_dump *d, const char *name, json_t *report)
+int import_dump_publish(struct import_dump *d, const char *dataset,
+			json_t *report)
 {
-	const int code = publish(d, name, d->sum);
+	const int code = rename_files(d, dataset);
+	const int fd = open(d->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	json_object_set_new(
-		report, "dump",
-		json_pack("{s:o, s:I, s:s}", "file",
-			  json_sprintf("%s/%s.sql.zst", d->dir, name), "bytes",
-			  (json_int_t)d->bytes, "sha256", d->sum));
+	if (fd >= 0) {
+		fsync(fd);
+		close(fd);
+	}
+	if (code == CTL_OK)
+		json_object_set_new(report, "dump",
+				    json_pack("{s:o, s:I, s:s}", "file",
+					      out_text(d->files[DUMP].path),
+					      "bytes", (json_int_t)d->bytes,
+					      "sha256", d->sum));
 	return code;
 }
 
@@ -269,14 +362,21 @@ void import_dump_close(struct import_dump *d)
 {
 	if (!d)
 		return;
-	if (d->fd >= 0) {
-		close(d->fd);
-		unlink(d->temp);
+	for (unsigned i = 0; i < NR_FILES; i++) {
+		struct dump_file *f = &d->files[i];
+
+		/* while it is locked */
+		if (f->made)
+			unlink(f->temp);
+		if (f->fd >= 0)
+			close(f->fd);
+		free(f->temp);
+		free(f->path);
 	}
 	ZSTD_freeCCtx(d->ctx);
 	EVP_MD_CTX_free(d->digest);
 	free(d->out);
-	free(d->temp);
+	free(d->name);
 	free(d->dir);
 	free(d);
 }

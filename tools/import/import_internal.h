@@ -54,9 +54,12 @@ struct import {
 	/* datasets */
 	char mount[PATH_MAX], datadir[PATH_MAX];
 	char temp[DATASET_NAME_MAX + 1]; /* the dataset that is made */
+	json_int_t temp_id;
+	int hold; /* a file without a name in it, open; -1: none */
 	char snapshot[DATASET_NAME_MAX + 1];
 	bool exists; /* the dataset that is imported into */
 	bool made;   /* the temporary one */
+	bool switched;
 	/* tables */
 	struct import_table *tables, **last_table;
 	struct import_table *current; /* of the INSERT that goes on */
@@ -154,13 +157,17 @@ int import_manifest_write(struct import *im, json_t **properties);
 /* ---- import_dump.c ------------------------------------------------------------------ */
 
 struct import_dump;
-/** Begin a dump in a directory, under a name that goes.  Says what is wrong. */
-int import_dump_open(const char *dir, struct import_dump **out);
+/**
+ * Begin a dump in a directory, under names that go; it is to be called as the
+ * snapshot @name.  Says what is wrong.
+ */
+int import_dump_open(const char *dir, const char *name,
+		     struct import_dump **out);
 int import_dump_write(struct import_dump *dump, const char *bytes, size_t len);
-/** Its end, on disk; all that can run out of room has been done then. */
+/** Its end, on disk, with all that is beside it; only renames are left. */
 int import_dump_finish(struct import_dump *dump);
-/** Give it its names; fills in {file, bytes, sha256}. */
-int import_dump_publish(struct import_dump *dump, const char *name,
+/** Give all its names, after the switch of @dataset; {file, bytes, sha256}. */
+int import_dump_publish(struct import_dump *dump, const char *dataset,
 			json_t *report);
 /** Without publish: nothing is left of it. */
 void import_dump_close(struct import_dump *dump);

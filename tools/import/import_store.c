@@ -2,22 +2,30 @@
 /*
  * import_store.c - the datasets of an import
  *
- * What is made is the dataset NAME.import-PID.  Its snapshot has all properties
- * before anything is switched.  Then
+ * What is made is the dataset NAME.import-RANDOM-PID.  Its snapshot has all
+ * properties before anything is switched.  Then
  *
  *  - where there is no NAME: one rename, and its snapshot comes with it
  *  - else: restore NAME from the snapshot (one operation of the store, which
  *    keeps what the head was as a snapshot, unless the head was the same as
  *    its newest snapshot), freeze it as NAME@SNAPSHOT, copy the properties,
- *    destroy NAME.import-PID
+ *    destroy what was made
  *
- * After a crash NAME.import-PID is there.  If NAME's head is what that has in
- * its snapshot, the switch was done and the rest is done now; else it is
- * destroyed.  Why: docs/decisions/0120-import.md.
+ * After a crash that is there still.  If NAME's head is what it has in its
+ * snapshot, the switch was done and the rest is done now; else it is destroyed.
+ *
+ * Somebody else may destroy it at any time and make another of its name, so
+ * the store is told its id with each operation.  Other imports leave alone what
+ * has a file open for writing: from the beginning to the snapshot one without
+ * a name is.  Why: docs/decisions/0120-import.md.
  */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -25,11 +33,14 @@
 
 #define ROOM_MIN (UINT64_C(32) << 20)
 #define READY	 "user:dbs.import.ready"
+#define DIGITS	 "0123456789"
 /* the daemon ends a connection that was idle for long, as while rows come */
 #define FRESH_NS UINT64_C(30000000000)
 /* five seconds */
 #define WRITER_WAITS   100u
 #define WRITER_WAIT_US 50000u
+#define LET_GO_WAITS   1000u
+#define LET_GO_US      5000u
 
 /* The daemon's process. */
 static int ask_pid(struct import *im, uint64_t *pid)
@@ -101,31 +112,71 @@ static int list(struct import *im, const char *type, const char *pattern,
 	return code;
 }
 
-static int destroy(struct import *im, const char *name)
+static int destroy(struct import *im, const char *name, json_int_t id)
 {
 	return call(im, "rm",
-		    json_pack("{s:[s], s:b, s:b}", "names", name, "recursive",
-			      1, "force", 1),
+		    json_pack("{s:[s], s:I, s:b, s:b}", "names", name, "id", id,
+			      "recursive", 1, "force", 1),
 		    NULL);
+}
+
+/* Of the dataset: files open for writing, and inodes.  0: also if it is gone. */
+static uint64_t nr_writers(struct import *im, const char *name,
+			   uint64_t *inodes)
+{
+	json_t *items = NULL;
+	uint64_t nr = 0;
+
+	*inodes = 0;
+	if (list(im, "dataset", name, &items) == CTL_OK) {
+		const json_t *item = json_array_get(items, 0);
+
+		nr = out_get_int(item, "open_files_write");
+		*inodes = out_get_int(item, "nr_inodes");
+	}
+	json_decref(items);
+	return nr;
 }
 
 /* ---- switch -------------------------------------------------------------------- */
 
-static int copy_properties(struct import *im, const char *to,
+static int freeze(struct import *im, const char *name, json_int_t id,
+		  json_int_t *snapshot)
+{
+	json_t *arguments = json_pack("{s:s}", "name", name), *result = NULL;
+	int code;
+
+	if (id)
+		json_object_set_new(arguments, "id", json_integer(id));
+	code = call(im, "snapshot", arguments, &result);
+	*snapshot = (json_int_t)out_get_int(
+		json_array_get(json_object_get(result, "items"), 0), "id");
+	json_decref(result);
+	return code;
+}
+
+static int set_property(struct import *im, const char *name, json_int_t id,
+			const char *key, const json_t *value)
+{
+	return call(im, "set",
+		    json_pack("{s:s, s:I, s:s, s:O}", "name", name, "id", id,
+			      "key", key, "value", value),
+		    NULL);
+}
+
+static int copy_properties(struct import *im, const char *to, json_int_t id,
 			   const json_t *properties)
 {
 	const char *key;
 	json_t *value;
 	int code = CTL_OK;
 
-	json_object_foreach((json_t *)properties, key,
-			    value) if (code == CTL_OK &&
-				       !strncmp(key, "user:", 5) &&
-				       strcmp(key, READY)) code =
-		call(im, "set",
-		     json_pack("{s:s, s:s, s:O}", "name", to, "key", key,
-			       "value", value),
-		     NULL);
+	json_object_foreach((json_t *)properties, key, value)
+	{
+		if (code == CTL_OK && !strncmp(key, "user:", 5) &&
+		    strcmp(key, READY))
+			code = set_property(im, to, id, key, value);
+	}
 	return code;
 }
 
@@ -168,35 +219,36 @@ static bool newest(struct import *im, char *name, size_t cap)
 }
 
 /* What follows on the restore; again after a crash. */
-static int finish(struct import *im, const char *temp, const char *snapshot,
-		  const json_t *properties)
+static int finish(struct import *im, const char *temp, json_int_t temp_id,
+		  const char *snapshot, const json_t *properties)
 {
 	char name[2 * DATASET_NAME_MAX + 2];
 	json_t *items = NULL;
+	json_int_t id;
 	int code;
 
 	snprintf(name, sizeof(name), "%s@%s", im->options->dataset, snapshot);
 	code = list(im, "snapshot", name, &items);
+	id = (json_int_t)out_get_int(json_array_get(items, 0), "id");
 	if (code == CTL_OK && !json_array_size(items))
-		code = call(im, "snapshot", json_pack("{s:s}", "name", name),
-			    NULL);
+		code = freeze(im, name, 0, &id);
 	json_decref(items);
 	if (code == CTL_OK)
-		code = copy_properties(im, name, properties);
-	return code == CTL_OK ? destroy(im, temp) : code;
+		code = copy_properties(im, name, id, properties);
+	return code == CTL_OK ? destroy(im, temp, temp_id) : code;
 }
 
-static int restore(struct import *im, const char *frozen)
+static int restore(struct import *im, const char *frozen, json_int_t id)
 {
 	char last[2 * DATASET_NAME_MAX + 2];
 	json_t *result = NULL;
 	bool discard = newest(im, last, sizeof(last)) &&
 		       is_same(im, last, im->options->dataset);
-	int code =
-		call(im, "restore",
-		     json_pack("{s:s, s:s, s:b}", "source", frozen, "dataset",
-			       im->options->dataset, "discard", discard),
-		     &result);
+	int code = call(im, "restore",
+			json_pack("{s:s, s:I, s:s, s:b}", "source", frozen,
+				  "id", id, "dataset", im->options->dataset,
+				  "discard", discard),
+			&result);
 
 	if (code == CTL_OK && *out_get_text(result, "kept"))
 		json_object_set_new(im->report, "kept",
@@ -205,55 +257,100 @@ static int restore(struct import *im, const char *frozen)
 	return code;
 }
 
-/* For tests: ends at once where it is told to. */
+/* For tests: ends at once, or stops, where it is told to. */
 static void crash_point(const char *name)
 {
 	const char *at = getenv("DBS_IMPORT_CRASH");
 
 	if (at && !strcmp(at, name))
 		_exit(137);
+	at = getenv("DBS_IMPORT_STOP");
+	if (at && !strcmp(at, name))
+		raise(SIGSTOP);
 }
 
-int import_store_switch(struct import *im, const json_t *properties)
+/* Close the file that is held, and wait until the store has forgotten it. */
+static int let_go(struct import *im)
 {
-	char frozen[2 * DATASET_NAME_MAX + 2];
-	int code;
+	uint64_t before, inodes, nr = nr_writers(im, im->temp, &before);
 
-	snprintf(frozen, sizeof(frozen), "%s@%s", im->temp, im->snapshot);
-	crash_point("loaded");
-	code = call(im, "snapshot", json_pack("{s:s}", "name", frozen), NULL);
-	if (code == CTL_OK)
-		code = copy_properties(im, frozen, properties);
-	crash_point("frozen");
-	if (code == CTL_OK && !im->exists) {
-		code = call(im, "mv",
-			    json_pack("{s:s, s:s}", "from", im->temp, "to",
-				      im->options->dataset),
-			    NULL);
-		im->made = code != CTL_OK;
-		crash_point("switched");
-		return code;
+	close(im->hold);
+	im->hold = -1;
+	for (unsigned i = 0; i < LET_GO_WAITS; i++) {
+		nr = nr_writers(im, im->temp, &inodes);
+		if (!nr && (inodes < before || i > LET_GO_WAITS / 10))
+			return CTL_OK;
+		usleep(LET_GO_US);
 	}
-	if (code == CTL_OK)
-		code = call(im, "set",
-			    json_pack("{s:s, s:s, s:s}", "name", frozen, "key",
-				      READY, "value", im->snapshot),
-			    NULL);
+	return fail(CTL_CONFLICT,
+		    "'%s' has %" PRIu64 " files open for writing: somebody "
+		    "else is at work in it",
+		    im->temp, nr);
+}
+
+/* There is none of that name yet: its snapshot comes with it. */
+static int rename_made(struct import *im)
+{
+	const int code =
+		call(im, "mv",
+		     json_pack("{s:s, s:I, s:s}", "from", im->temp, "id",
+			       im->temp_id, "to", im->options->dataset),
+		     NULL);
+
+	im->made = code != CTL_OK;
+	im->switched = code == CTL_OK;
+	crash_point("switched");
+	return code;
+}
+
+static int restore_made(struct import *im, const char *frozen, json_int_t id,
+			const json_t *properties)
+{
+	json_t *snapshot = json_string(im->snapshot);
+	int code = set_property(im, frozen, id, READY, snapshot);
+
+	json_decref(snapshot);
 	crash_point("ready");
 	if (code == CTL_OK)
-		code = restore(im, frozen);
+		code = restore(im, frozen, id);
 	crash_point("switched");
 	if (code != CTL_OK)
 		return code;
 	/* from here on nothing is taken back */
 	im->made = false;
-	return finish(im, im->temp, im->snapshot, properties);
+	code = finish(im, im->temp, im->temp_id, im->snapshot, properties);
+	im->switched = code == CTL_OK;
+	if (code != CTL_OK)
+		note("'%s' was switched to what was imported; the next import "
+		     "finishes that",
+		     im->options->dataset);
+	return code;
+}
+
+int import_store_switch(struct import *im, const json_t *properties)
+{
+	char frozen[2 * DATASET_NAME_MAX + 2];
+	json_int_t id = 0;
+	int code;
+
+	snprintf(frozen, sizeof(frozen), "%s@%s", im->temp, im->snapshot);
+	crash_point("loaded");
+	code = let_go(im);
+	if (code == CTL_OK)
+		code = freeze(im, frozen, im->temp_id, &id);
+	if (code == CTL_OK)
+		code = copy_properties(im, frozen, id, properties);
+	crash_point("frozen");
+	if (code != CTL_OK)
+		return code;
+	return im->exists ? restore_made(im, frozen, id, properties)
+			  : rename_made(im);
 }
 
 /* ---- what others left --------------------------------------------------------------- */
 
 /* Was the dataset switched to what @temp has frozen?  Then finish that. */
-static bool finish_left(struct import *im, const char *temp)
+static bool finish_left(struct import *im, const char *temp, json_int_t id)
 {
 	char pattern[DATASET_NAME_MAX + 8];
 	json_t *items = NULL, *item, *got;
@@ -276,7 +373,7 @@ static bool finish_left(struct import *im, const char *temp)
 		if (*out_get_text(properties, READY) &&
 		    is_same(im, frozen, im->options->dataset)) {
 			note("finishing what a killed import has switched to");
-			done = finish(im, temp, strchr(frozen, '@') + 1,
+			done = finish(im, temp, id, strchr(frozen, '@') + 1,
 				      properties) == CTL_OK;
 		}
 		json_decref(got);
@@ -305,31 +402,21 @@ static bool is_import(const char *pid)
 	return found;
 }
 
-/* Files of the dataset that are open for writing; 0: also if it is gone. */
-static uint64_t nr_writers(struct import *im, const char *name)
-{
-	json_t *items = NULL;
-	uint64_t nr = 0;
-
-	if (list(im, "dataset", name, &items) == CTL_OK)
-		nr = out_get_int(json_array_get(items, 0), "open_files_write");
-	json_decref(items);
-	return nr;
-}
-
 /*
  * Does somebody work on it still?  Not one with our lock, but one with another
  * directory of states, or in another container.
  */
 static int check_left(struct import *im, const char *name, const char *pid)
 {
+	uint64_t inodes;
+
 	if (is_import(pid))
 		return fail(CTL_CONFLICT,
 			    "'%s' is being made by another import (pid %s): "
 			    "wait for its end",
 			    name, pid);
 	/* a server that was just ended lets go of them one by one */
-	for (unsigned i = 0; nr_writers(im, name); i++) {
+	for (unsigned i = 0; nr_writers(im, name, &inodes); i++) {
 		if (i == WRITER_WAITS)
 			return fail(CTL_CONFLICT,
 				    "'%s' has files open for writing: another "
@@ -341,30 +428,47 @@ static int check_left(struct import *im, const char *name, const char *pid)
 	return CTL_OK;
 }
 
-static int clean_up(struct import *im)
+static int list_made(struct import *im, json_t **items)
 {
 	char pattern[DATASET_NAME_MAX + 16];
-	json_t *items, *item;
-	int code;
-	size_t i;
 
 	snprintf(pattern, sizeof(pattern), "%s.import-*", im->options->dataset);
-	code = list(im, "dataset", pattern, &items);
+	return list(im, "dataset", pattern, items);
+}
+
+/* Of what an import made: its process.  NULL: none did. */
+static const char *pid_of(const struct import *im, const char *name)
+{
+	const char *text =
+		name + strlen(im->options->dataset) + strlen(".import-");
+	const size_t len = strspn(text, DIGITS);
+
+	/* the random number is there since two could have the same process */
+	if (len && text[len] == '-')
+		text += len + 1;
+	return *text && strspn(text, DIGITS) == strlen(text) ? text : NULL;
+}
+
+static int clean_up(struct import *im)
+{
+	json_t *items, *item;
+	int code = list_made(im, &items);
+	size_t i;
+
 	json_array_foreach(items, i, item)
 	{
+		const json_int_t id = (json_int_t)out_get_int(item, "id");
 		const char *name = out_get_text(item, "name");
-		const char *pid = name + strlen(im->options->dataset) +
-				  strlen(".import-");
+		const char *pid = pid_of(im, name);
 
-		/* ours have a process's number there */
-		if (!*pid || strspn(pid, "0123456789") != strlen(pid))
+		if (!pid)
 			continue;
 		if (code == CTL_OK)
 			code = check_left(im, name, pid);
-		if (code != CTL_OK || finish_left(im, name))
+		if (code != CTL_OK || finish_left(im, name, id))
 			continue;
 		note("removing '%s', which a killed import left", name);
-		code = destroy(im, name);
+		code = destroy(im, name, id);
 	}
 	json_decref(items);
 	return code;
@@ -457,31 +561,99 @@ static json_t *create_arguments(struct import *im)
 	return arguments;
 }
 
-int import_store_make(struct import *im)
+static int name_made(struct import *im)
 {
-	int code;
+	uint32_t random;
 
-	if (snprintf(im->temp, sizeof(im->temp), "%s.import-%d",
-		     im->options->dataset,
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return fail(CTL_FAILED, "no random number: %m");
+	if (snprintf(im->temp, sizeof(im->temp), "%s.import-%" PRIu32 "-%d",
+		     im->options->dataset, random,
 		     (int)getpid()) >= (int)sizeof(im->temp))
 		return fail(CTL_USAGE,
 			    "the name '%s' is too long to import "
 			    "into",
 			    im->options->dataset);
-	code = call(im, "create", create_arguments(im), NULL);
-	if (code != CTL_OK)
-		return code;
-	im->made = true;
+	return CTL_OK;
+}
+
+/* Have a file open in it that has no name. */
+static int hold(struct import *im)
+{
+	char path[PATH_MAX + 32];
+
 	if (snprintf(im->datadir, sizeof(im->datadir), "%s/%s", im->mount,
 		     im->temp) >= (int)sizeof(im->datadir))
 		return fail(CTL_FAILED, "'%s' is too long a path", im->mount);
+	/* not O_TMPFILE, which kernels have not had for long */
+	snprintf(path, sizeof(path), "%s/.dbs-import-XXXXXX", im->datadir);
+	im->hold = mkostemp(path, O_CLOEXEC);
+	if (im->hold < 0 || unlink(path))
+		return fail(CTL_FAILED, "'%s': %m", path);
 	return CTL_OK;
+}
+
+/*
+ * Two that began at once have not seen each other: the first one goes on.  What
+ * killed imports left is gone, and ids grow.
+ */
+static int check_alone(struct import *im)
+{
+	json_t *items, *item;
+	int code = list_made(im, &items);
+	size_t i;
+
+	json_array_foreach(items, i, item)
+	{
+		const char *name = out_get_text(item, "name");
+
+		if (code == CTL_OK && pid_of(im, name) &&
+		    (json_int_t)out_get_int(item, "id") < im->temp_id)
+			code = fail(CTL_CONFLICT,
+				    "'%s' is being made by another import: "
+				    "wait for its end",
+				    name);
+	}
+	json_decref(items);
+	return code;
+}
+
+int import_store_make(struct import *im)
+{
+	json_t *result = NULL;
+	int code = name_made(im);
+
+	if (code == CTL_OK)
+		code = call(im, "create", create_arguments(im), &result);
+	im->temp_id = (json_int_t)out_get_int(result, "id");
+	im->made = result != NULL;
+	json_decref(result);
+	if (code == CTL_OK)
+		code = hold(im);
+	if (code == CTL_OK)
+		code = check_alone(im);
+	return code;
+}
+
+/* Is what was made there still, and not another of its name? */
+static bool is_there(struct import *im)
+{
+	json_t *items = NULL;
+	bool is = list(im, "dataset", im->temp, &items) == CTL_OK &&
+		  (json_int_t)out_get_int(json_array_get(items, 0), "id") ==
+			  im->temp_id;
+
+	json_decref(items);
+	return is;
 }
 
 void import_store_end(struct import *im)
 {
-	if (im->made)
-		destroy(im, im->temp);
+	if (im->hold >= 0)
+		close(im->hold);
+	im->hold = -1;
+	if (im->made && is_there(im))
+		destroy(im, im->temp, im->temp_id);
 	im->made = false;
 }
 

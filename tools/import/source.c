@@ -169,10 +169,14 @@ static int get_checksum(struct source *s)
 		     s->options.from, (int)strcspn(s->options.from + n, "#"),
 		     s->options.from + n) >= (int)sizeof(url))
 		return CTL_OK;
-	err = http_get(url, s->options.ca, text, sizeof(text), why,
-		       sizeof(why));
+	err = http_get(url, s->options.ca, s->options.stops, text, sizeof(text),
+		       why, sizeof(why));
 	if (err == -ENOENT)
 		return CTL_OK;
+	if (err == -ECANCELED)
+		return fail(CTL_FAILED,
+			    "interrupted while waiting for '%s.sha256'",
+			    s->text);
 	if (err)
 		return fail(CTL_FAILED, "'%s.sha256': %s", s->text, why);
 	for (n = 0; isxdigit((unsigned char)text[n]); n++)

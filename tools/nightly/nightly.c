@@ -167,7 +167,8 @@ static void run_step(struct nightly *n, json_t *step)
 	set_text(step, "result", code == CTL_OK ? "ok" : "failed");
 	json_object_set_new(step, "code", json_integer(code));
 	set_text(step, "error", said.error);
-	if (code == CTL_OK && is_kind(step, "import"))
+	if (is_kind(step, "import") &&
+	    (code == CTL_OK || out_get_bool(said.answer, "switched")))
 		set_text(step, "snapshot",
 			 out_get_text(said.answer, "snapshot"));
 	/* which is in the data directory, and long */
