@@ -543,6 +543,7 @@ main()
 	claim "a port that another takes meanwhile" port_lost
 	claim "kill -9 of up" killed_up
 	claim "what cannot be started says why and leaves nothing" bad_ups
+	claim "nothing leads a server out of its dataset" leads_outside
 	claim "what always crashes is given up, and restored" crash_loop
 	claim "its time is over" time_is_over
 	claim "another dataset of its name is not destroyed" made_anew

@@ -298,6 +298,44 @@ time.sleep(60)' >"$HOST_TMP/port" &
 	fails 4 "was made from prod@clean" "$DBS" up a --from other@clean
 }
 
+# What a server would follow out of its dataset, whoever put it there.
+leads_outside()
+{
+	mkdir -m 777 "$HOST_TMP/outside"
+	"$DBS" clone prod@clean w
+	ln -s "$MNT/b/mysql" "$MNT/w/shop/link"
+	fails 78 "'$MNT/w/shop/link' is a symbolic link" "$DBS" up w
+	"$DBS" snapshot w@link
+	rm "$MNT/w/shop/link"
+	echo "$HOST_TMP/outside/t.ibd" >"$MNT/w/shop/t.isl"
+	fails 78 "'$MNT/w/shop/t.isl' keeps a table outside" "$DBS" up w
+	rm "$MNT/w/shop/t.isl"
+	mkfifo "$MNT/w/pipe"
+	fails 78 "'$MNT/w/pipe' is a named pipe" "$DBS" up w
+	rm "$MNT/w/pipe"
+	mknod "$MNT/w/null" c 1 3
+	fails 78 "'$MNT/w/null' is a device" "$DBS" up w
+	rm "$MNT/w/null"
+	fails 78 "is a symbolic link" "$DBS" up w2 --from w@link
+	leaves_nothing w2
+	# a server that was killed leaves one
+	python3 -c '
+import socket, sys
+socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$MNT/w/mysqld.sock"
+	"$DBS" up w
+	query w "CREATE TABLE shop.far (id INT PRIMARY KEY)
+		DATA DIRECTORY='$HOST_TMP/outside'"
+	[ -z "$(ls "$HOST_TMP/outside")" ]
+	[ -f "$MNT/w/shop/far.ibd" ]
+	fails 78 "is a symbolic link" "$DBS" restore w @link --yes
+	[ "$(server_pid w)" = 0 ]
+	"$DBS" restore w --undo --yes
+	"$DBS" up w
+	"$DBS" down w
+	"$DBS" rm --yes -r w
+	rm -r "$DBS_STATE_DIR/instances/w"
+}
+
 # A server that cannot live: started again a few times, then given up.
 crash_loop()
 {

@@ -46,6 +46,15 @@ int datadir_find(const char *top, const char *name, struct datadir *dir);
 int datadir_check_server(const struct datadir *dir,
 			 const struct server_binary *bin);
 
+/**
+ * Refuse one with anything in it that leads out of it: a link, an '.isl' file
+ * (a table's DATA DIRECTORY); or that is a named pipe or a device.
+ *
+ * Errors: CTL_CONFIG
+ * Cost:   readdir(3) of each folder, nothing for each file
+ */
+int datadir_check_inside(const struct datadir *dir);
+
 /** Names of the databases in it, those of the server itself left out. */
 json_t *datadir_databases(const char *path);
 

@@ -154,6 +154,8 @@ static int start_find(struct instance *inst, struct client *client,
 			    &start->dir);
 	if (code == CTL_OK)
 		code = datadir_check_unused(&start->dir);
+	if (code == CTL_OK)
+		code = datadir_check_inside(&start->dir);
 	life_know_dataset(inst, item);
 	json_decref(item);
 	if (code == CTL_OK)
