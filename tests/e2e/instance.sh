@@ -544,6 +544,8 @@ main()
 	claim "kill -9 of up" killed_up
 	claim "what cannot be started says why and leaves nothing" bad_ups
 	claim "nothing leads a server out of its dataset" leads_outside
+	claim "a server has its user's group, not its directory's" \
+		group_of_user
 	claim "what always crashes is given up, and restored" crash_loop
 	claim "its time is over" time_is_over
 	claim "another dataset of its name is not destroyed" made_anew

@@ -336,6 +336,26 @@ socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$MNT/w/mysqld.sock"
 	rm -r "$DBS_STATE_DIR/instances/w"
 }
 
+# A group is nothing that a dataset can choose.
+group_of_user()
+{
+	local user pid
+
+	user=$(host_mariadb_user)
+	"$DBS" clone prod@clean w
+	chgrp shadow "$MNT/w"
+	"$DBS" up w
+	pid=$(server_pid w)
+	grep -Px "Gid:(\t$(id -g "$user")){4}" "/proc/$pid/status"
+	[ "$(stat -c %G "$DBS_STATE_DIR/run/w/server")" = "$(id -gn "$user")" ]
+	says w 'SELECT COUNT(*) FROM shop.item' 1000
+	"$DBS" down w
+	chown 54321 "$MNT/w"
+	fails 78 "belongs to user id 54321, and this host has no" "$DBS" up w
+	"$DBS" rm --yes -r w
+	rm -r "$DBS_STATE_DIR/instances/w"
+}
+
 # A server that cannot live: started again a few times, then given up.
 crash_loop()
 {

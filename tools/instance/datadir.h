@@ -22,7 +22,7 @@
 struct datadir {
 	char path[PATH_MAX];
 	uid_t uid;
-	gid_t gid;
+	gid_t gid;	     /* of that user, whatever the files' is */
 	bool mariadb, mysql; /* neither: cannot be told */
 	unsigned version;    /* SERVER_VERSION() that used it last, or 0 */
 	uint32_t page_size;  /* InnoDB's; 0: cannot be told */
@@ -35,7 +35,8 @@ struct datadir {
  *
  * @name: of the dataset, for what is said
  * Errors: CTL_NOT_FOUND; CTL_CONFLICT several; CTL_NOT_PERMITTED it belongs
- *         to root, or to another than the caller who is not root
+ *         to root, or to another than the caller who is not root;
+ *         CTL_CONFIG to nobody that the host knows
  */
 int datadir_find(const char *top, const char *name, struct datadir *dir);
 
