@@ -542,6 +542,8 @@ main()
 	claim "a state directory that is not absolute" relative_state_dir
 	claim "a port that another takes meanwhile" port_lost
 	claim "kill -9 of up" killed_up
+	claim "kill -9 of up before it has recorded the identity" \
+		killed_before_recorded
 	claim "what cannot be started says why and leaves nothing" bad_ups
 	claim "nothing leads a server out of its dataset" leads_outside
 	claim "a server has its user's group, not its directory's" \

@@ -236,6 +236,42 @@ killed_after_clone() # the record is written for the second time then
 	[ "$("$DBS" list -q k)" = k ]
 }
 
+# The next 'up' finds its server at work, and records what that one did not.
+killed_before_recorded()
+{
+	local dir=$DBS_STATE_DIR/instances/k pid
+
+	if ! command -v strace >/dev/null; then
+		echo "no strace: not killed before it is recorded"
+		return 0
+	fi
+	"$DBS" clone prod@clean k
+	# options are written before the start, and when it has answered
+	strace -qq -o "$HOST_TMP/strace" -P "$dir/my.cnf.new" \
+		-e trace=rename -e inject=rename:signal=KILL:when=2 \
+		"$DBS" up k || true
+	[ -e "$dir/init.sql" ]
+	grep -q ^init-file "$dir/my.cnf"
+	"$DBS" up k
+	[ ! -e "$dir/init.sql" ]
+	not grep -qE '^(init-file|tc-heuristic)' "$dir/my.cnf"
+	query k "CREATE USER mine@localhost IDENTIFIED BY 'mine'"
+	pid=$(server_pid k)
+	kill -KILL "$pid"
+	wait_other k "$pid"
+	says k 'SELECT COUNT(*) FROM shop.item' 1000
+	mariadb --no-defaults -S "$(ps_of k socket)" -u mine -pmine \
+		-e 'SELECT 1'
+	# nor is there anything to do at the next start
+	"$DBS" down k
+	"$DBS" up k
+	mariadb --no-defaults -S "$(ps_of k socket)" -u mine -pmine \
+		-e 'SELECT 1'
+	"$DBS" down k
+	"$DBS" rm --yes -r k
+	rm -r "$dir"
+}
+
 bad_ups()
 {
 	local port option
