@@ -548,6 +548,8 @@ main()
 	claim "nothing leads a server out of its dataset" leads_outside
 	claim "a server has its user's group, not its directory's" \
 		group_of_user
+	claim "up that fails leaves an instance that was there" \
+		failed_up_keeps_instance
 	claim "what always crashes is given up, and restored" crash_loop
 	claim "its time is over" time_is_over
 	claim "another dataset of its name is not destroyed" made_anew

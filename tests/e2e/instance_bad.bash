@@ -392,6 +392,28 @@ group_of_user()
 	rm -r "$DBS_STATE_DIR/instances/w"
 }
 
+# An instance whose dataset has gone is not this command's to destroy.
+failed_up_keeps_instance()
+{
+	local before dir=$DBS_STATE_DIR/instances/d
+
+	"$DBS" up d --from prod@clean
+	"$DBS" down d
+	"$DBS" rm --yes -r d
+	"$DBS" hold d --until 1h --reason 'a long test'
+	before=$(jq -cS . "$dir/instance.json" && cat "$dir/password")
+	fails 2 "unknown variable 'no-such-option" \
+		"$DBS" up d --from prod@clean -o no-such-option=1 --memory 1G
+	[ "$(jq -cS . "$dir/instance.json" && cat "$dir/password")" = "$before" ]
+	[ -z "$("$DBS" list -q d)" ]
+	[ ! -e "$dir/init.sql" ]
+	not pgrep -f -- "$DBS_STATE_DIR/run/d/"
+	"$DBS" up d --from prod@clean
+	"$DBS" hold d --release
+	"$DBS" down d --rm --yes
+	leaves_nothing d
+}
+
 # A server that cannot live: started again a few times, then given up.
 crash_loop()
 {

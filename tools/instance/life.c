@@ -438,6 +438,8 @@ static int start_instance(struct instance *inst, struct client *client,
 		return start_finish(inst, &start);
 	if (instance_monitored(inst))
 		life_stop_server(inst, true, false, true);
+	/* the next start writes it anew */
+	identity_done(inst);
 	return code;
 }
 
