@@ -325,6 +325,26 @@ static int up_again(const struct invocation *inv, const char *name,
 	return code;
 }
 
+/* Did it end on purpose, and by no command? */
+static bool was_ended(const struct instance *inst)
+{
+	json_t *state = instance_state(inst);
+	bool ended = !strcmp(out_get_text(state, "state"), "idle") ||
+		     (!strcmp(out_get_text(state, "state"), "stopped") &&
+		      out_get_bool(state, "shut_down"));
+
+	json_decref(state);
+	return ended;
+}
+
+static bool is_wanted(const struct instance *inst)
+{
+	int64_t expires = (int64_t)out_get_int(inst->record, "expires");
+
+	return !strcmp(out_get_text(inst->record, "wanted"), "up") &&
+	       (!expires || expires > (int64_t)time(NULL)) && !was_ended(inst);
+}
+
 /* Those that are to be started. */
 static int wanted_names(json_t **wanted)
 {
@@ -337,13 +357,11 @@ static int wanted_names(json_t **wanted)
 	{
 		struct instance inst;
 		int code = instance_open(json_string_value(name), 0, &inst);
-		int64_t expires = (int64_t)out_get_int(inst.record, "expires");
 
 		if (code != CTL_OK)
 			note("instance '%s' is not up",
 			     json_string_value(name));
-		else if (!strcmp(out_get_text(inst.record, "wanted"), "up") &&
-			 (!expires || expires > (int64_t)time(NULL)))
+		else if (is_wanted(&inst))
 			json_array_append(*wanted, name);
 		worst = code == CTL_OK ? worst : code;
 		instance_close(&inst);

@@ -443,6 +443,7 @@ nobody_uses_it()
 	[ "$(ps_of e state)" = running ]
 	wait_state e idle
 	"$DBS" logs e | grep 'nobody has used it'
+	not is_wanted e
 	"$DBS" up e --idle none
 	"$DBS" down e --rm --yes
 }
@@ -476,8 +477,19 @@ stopped_by_sql()
 {
 	query b SHUTDOWN
 	wait_state b stopped
+	not is_wanted b
 	"$DBS" up b
 	says b 'SELECT COUNT(*) FROM shop.item' 1000
+	# as a host that shuts down does
+	kill -TERM "$(server_pid b)" "$(monitor_pid b)"
+	wait_state b stopped
+	is_wanted b
+	"$DBS" up b
+}
+is_wanted() # NAME: 'up --all' would start it
+{
+	"$DBS" up --all --dry-run --json |
+		jq -e --arg name "$1" '.names | index($name) != null'
 }
 
 downs()
