@@ -251,7 +251,7 @@ static int up_run(const struct invocation *inv, struct instance *inst,
 		code = instance_dataset(inv, inst, client, &made);
 	if (code == CTL_OK && !inv_has(inv, "dry-run"))
 		code = up_start(inv, inst, client, ttl, times);
-	if (code != CTL_OK && made)
+	if (code != CTL_OK && made && !life_is_starting(inst, code))
 		up_undo(inst, client, before);
 	json_decref(before);
 	return code;

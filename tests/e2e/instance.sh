@@ -562,6 +562,7 @@ main()
 		group_of_user
 	claim "up that fails leaves an instance that was there" \
 		failed_up_keeps_instance
+	claim "a server that starts slowly is waited for again" slow_start
 	claim "what always crashes is given up, and restored" crash_loop
 	claim "its time is over" time_is_over
 	claim "another dataset of its name is not destroyed" made_anew

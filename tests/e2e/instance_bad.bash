@@ -414,6 +414,35 @@ failed_up_keeps_instance()
 	leaves_nothing d
 }
 
+# A recovery that takes longer than 'up' waits is not killed.
+slow_start()
+{
+	local pid wait=(env DBS_START_TIMEOUT=1)
+
+	cat >"$HOST_TMP/slow" <<-END
+	#!/bin/bash
+	case " \$* " in
+	*" --version "*) exec mariadbd --no-defaults --version ;;
+	esac
+	sleep 3
+	exec mariadbd --no-defaults "\$@"
+	END
+	chmod 755 "$HOST_TMP/slow"
+	fails 7 "'s' is still starting" "${wait[@]}" "$DBS" up s --from prod@clean \
+		--server "$HOST_TMP/slow"
+	[ "$(ps_of s state)" = running ]
+	pid=$(server_pid s)
+	fails 7 "'s' is still starting" "${wait[@]}" "$DBS" up s
+	[ "$("$DBS" up s --json | jq .server_pid)" = "$pid" ]
+	[ ! -e "$DBS_STATE_DIR/instances/s/init.sql" ]
+	says s 'SELECT COUNT(*) FROM shop.item' 1000
+	fails 7 "'s' is still starting" "${wait[@]}" "$DBS" restore s --yes
+	pid=$(server_pid s)
+	[ "$("$DBS" up s --json | jq .server_pid)" = "$pid" ]
+	"$DBS" down s --rm --yes
+	leaves_nothing s
+}
+
 # A server that cannot live: started again a few times, then given up.
 crash_loop()
 {

@@ -66,7 +66,8 @@ int life_stop(struct instance *inst, bool kills, bool keep_monitor)
 
 /* ---- start ------------------------------------------------------------------------ */
 
-#define PORT_TRIES 5 /* others that are tried where one was lost */
+#define PORT_TRIES  5	   /* others that are tried where one was lost */
+#define START_MAX_S 604800 /* a week */
 
 /* What a start works with. */
 struct start {
@@ -269,6 +270,15 @@ static int start_finish(struct instance *inst, const struct start *start)
 	return code;
 }
 
+/* So long a start is waited for; it may go on after that. */
+static uint64_t start_timeout_ms(void)
+{
+	const char *text = getenv("DBS_START_TIMEOUT");
+	unsigned long s = text ? strtoul(text, NULL, 10) : 0;
+
+	return s && s <= START_MAX_S ? s * UINT64_C(1000) : LIFE_START_MS;
+}
+
 static int wait_query(struct instance *inst, pid_t pid,
 		      struct life_times *times, bool *ended)
 {
@@ -281,9 +291,13 @@ static int wait_query(struct instance *inst, pid_t pid,
 	int code = CTL_FAILED;
 
 	if (password)
-		code = server_wait(&access, pid, LIFE_START_MS, &times->server,
-				   ended);
+		code = server_wait(&access, pid, start_timeout_ms(),
+				   &times->server, ended);
 	free(password);
+	if (code == CTL_TIMEOUT)
+		note("instance '%s' is still starting, and is left to it; "
+		     "'dbs up %s' waits for it again",
+		     inst->name, inst->name);
 	return code;
 }
 
@@ -416,6 +430,11 @@ static int ask_running(struct instance *inst, struct client *client, pid_t pid,
 	return code == CTL_OK ? finish_running(inst, client) : code;
 }
 
+bool life_is_starting(const struct instance *inst, int code)
+{
+	return code == CTL_TIMEOUT && instance_server(inst);
+}
+
 static int start_instance(struct instance *inst, struct client *client,
 			  struct life_times *times)
 {
@@ -436,6 +455,8 @@ static int start_instance(struct instance *inst, struct client *client,
 		code = start_server(inst, &start, times);
 	if (code == CTL_OK)
 		return start_finish(inst, &start);
+	if (life_is_starting(inst, code))
+		return code;
 	if (instance_monitored(inst))
 		life_stop_server(inst, true, false, true);
 	/* the next start writes it anew */
