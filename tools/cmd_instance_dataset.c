@@ -209,6 +209,8 @@ static int take_over(const struct invocation *inv, struct instance *inst,
 
 	if (code == CTL_OK)
 		code = datadir_check_unused(&dir);
+	if (code == CTL_OK)
+		code = datadir_check_inside(&dir);
 	if (code != CTL_OK)
 		return code;
 	snprintf(what, sizeof(what),

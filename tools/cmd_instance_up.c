@@ -167,39 +167,34 @@ static int up_quota(const struct invocation *inv, struct instance *inst,
 	return code;
 }
 
-/* Leave nothing of what came to nothing. */
-static void up_undo(struct instance *inst, struct client *client)
+/*
+ * Leave nothing of what came to nothing.  Of an instance that was there before,
+ * as @before says, only its clone goes.
+ */
+static void up_undo(struct instance *inst, struct client *client,
+		    json_t *before)
 {
-	workers_stop_of(inst->name);
+	life_stop(inst, true, false);
 	life_destroy(client, inst->name,
 		     out_get_int(inst->record, "dataset_id"));
-	instance_remove(inst);
-	inst->made_dir = false;
+	if (!before) {
+		instance_remove(inst);
+		inst->made_dir = false;
+		return;
+	}
+	json_decref(inst->record);
+	inst->record = json_incref(before);
+	instance_save(inst);
 }
 
-static int up_run(const struct invocation *inv, struct instance *inst,
-		  struct client *client, struct life_times *times)
+/* Its dataset is there: start it. */
+static int up_start(const struct invocation *inv, struct instance *inst,
+		    struct client *client, int64_t ttl,
+		    struct life_times *times)
 {
-	bool running = instance_server(inst) != 0, made = false;
 	unsigned port, have = (unsigned)out_get_int(inst->record, "port");
-	int64_t ttl = -1;
 	int code = up_port(inv, &port);
 
-	if (code == CTL_OK)
-		code = up_settings(inv, inst->record);
-	if (code == CTL_OK)
-		code = up_limits(inv, inst->record);
-	if (code == CTL_OK)
-		code = up_ttl(inv, inst->record, running, &ttl);
-	if (code == CTL_OK && port && port != have && running)
-		code = fail(CTL_CONFLICT,
-			    "instance '%s' runs on port %u; 'dbs down %s' "
-			    "first",
-			    inst->name, have, inst->name);
-	if (code == CTL_OK)
-		code = instance_dataset(inv, inst, client, &made);
-	if (code != CTL_OK || inv_has(inv, "dry-run"))
-		return code;
 	if (code == CTL_OK)
 		code = up_quota(inv, inst, client);
 	if (code == CTL_OK && port && port != have)
@@ -216,8 +211,49 @@ static int up_run(const struct invocation *inv, struct instance *inst,
 		up_set_ttl(inst->record, ttl, (int64_t)time(NULL));
 		code = instance_save(inst);
 	}
-	if (code != CTL_OK && made)
-		up_undo(inst, client);
+	return code;
+}
+
+/* What the command line says of it. */
+static int up_options(const struct invocation *inv, struct instance *inst,
+		      int64_t *ttl)
+{
+	bool running = instance_server(inst) != 0;
+	unsigned port, have = (unsigned)out_get_int(inst->record, "port");
+	int code = up_port(inv, &port);
+
+	if (code == CTL_OK)
+		code = up_settings(inv, inst->record);
+	if (code == CTL_OK)
+		code = up_limits(inv, inst->record);
+	if (code == CTL_OK)
+		code = up_ttl(inv, inst->record, running, ttl);
+	if (code == CTL_OK && port && port != have && running)
+		code = fail(CTL_CONFLICT,
+			    "instance '%s' runs on port %u; 'dbs down %s' "
+			    "first",
+			    inst->name, have, inst->name);
+	return code;
+}
+
+static int up_run(const struct invocation *inv, struct instance *inst,
+		  struct client *client, struct life_times *times)
+{
+	json_t *before = NULL;
+	bool made = false;
+	int64_t ttl = -1;
+	int code;
+
+	if (instance_exists(inst->name))
+		before = json_deep_copy(inst->record);
+	code = up_options(inv, inst, &ttl);
+	if (code == CTL_OK)
+		code = instance_dataset(inv, inst, client, &made);
+	if (code == CTL_OK && !inv_has(inv, "dry-run"))
+		code = up_start(inv, inst, client, ttl, times);
+	if (code != CTL_OK && made && !life_is_starting(inst, code))
+		up_undo(inst, client, before);
+	json_decref(before);
 	return code;
 }
 
@@ -289,6 +325,26 @@ static int up_again(const struct invocation *inv, const char *name,
 	return code;
 }
 
+/* Did it end on purpose, and by no command? */
+static bool was_ended(const struct instance *inst)
+{
+	json_t *state = instance_state(inst);
+	bool ended = !strcmp(out_get_text(state, "state"), "idle") ||
+		     (!strcmp(out_get_text(state, "state"), "stopped") &&
+		      out_get_bool(state, "shut_down"));
+
+	json_decref(state);
+	return ended;
+}
+
+static bool is_wanted(const struct instance *inst)
+{
+	int64_t expires = (int64_t)out_get_int(inst->record, "expires");
+
+	return !strcmp(out_get_text(inst->record, "wanted"), "up") &&
+	       (!expires || expires > (int64_t)time(NULL)) && !was_ended(inst);
+}
+
 /* Those that are to be started. */
 static int wanted_names(json_t **wanted)
 {
@@ -301,13 +357,11 @@ static int wanted_names(json_t **wanted)
 	{
 		struct instance inst;
 		int code = instance_open(json_string_value(name), 0, &inst);
-		int64_t expires = (int64_t)out_get_int(inst.record, "expires");
 
 		if (code != CTL_OK)
 			note("instance '%s' is not up",
 			     json_string_value(name));
-		else if (!strcmp(out_get_text(inst.record, "wanted"), "up") &&
-			 (!expires || expires > (int64_t)time(NULL)))
+		else if (is_wanted(&inst))
 			json_array_append(*wanted, name);
 		worst = code == CTL_OK ? worst : code;
 		instance_close(&inst);

@@ -443,6 +443,7 @@ nobody_uses_it()
 	[ "$(ps_of e state)" = running ]
 	wait_state e idle
 	"$DBS" logs e | grep 'nobody has used it'
+	not is_wanted e
 	"$DBS" up e --idle none
 	"$DBS" down e --rm --yes
 }
@@ -476,8 +477,19 @@ stopped_by_sql()
 {
 	query b SHUTDOWN
 	wait_state b stopped
+	not is_wanted b
 	"$DBS" up b
 	says b 'SELECT COUNT(*) FROM shop.item' 1000
+	# as a host that shuts down does
+	kill -TERM "$(server_pid b)" "$(monitor_pid b)"
+	wait_state b stopped
+	is_wanted b
+	"$DBS" up b
+}
+is_wanted() # NAME: 'up --all' would start it
+{
+	"$DBS" up --all --dry-run --json |
+		jq -e --arg name "$1" '.names | index($name) != null'
 }
 
 downs()
@@ -542,7 +554,15 @@ main()
 	claim "a state directory that is not absolute" relative_state_dir
 	claim "a port that another takes meanwhile" port_lost
 	claim "kill -9 of up" killed_up
+	claim "kill -9 of up before it has recorded the identity" \
+		killed_before_recorded
 	claim "what cannot be started says why and leaves nothing" bad_ups
+	claim "nothing leads a server out of its dataset" leads_outside
+	claim "a server has its user's group, not its directory's" \
+		group_of_user
+	claim "up that fails leaves an instance that was there" \
+		failed_up_keeps_instance
+	claim "a server that starts slowly is waited for again" slow_start
 	claim "what always crashes is given up, and restored" crash_loop
 	claim "its time is over" time_is_over
 	claim "another dataset of its name is not destroyed" made_anew

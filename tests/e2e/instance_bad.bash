@@ -236,6 +236,42 @@ killed_after_clone() # the record is written for the second time then
 	[ "$("$DBS" list -q k)" = k ]
 }
 
+# The next 'up' finds its server at work, and records what that one did not.
+killed_before_recorded()
+{
+	local dir=$DBS_STATE_DIR/instances/k pid
+
+	if ! command -v strace >/dev/null; then
+		echo "no strace: not killed before it is recorded"
+		return 0
+	fi
+	"$DBS" clone prod@clean k
+	# options are written before the start, and when it has answered
+	strace -qq -o "$HOST_TMP/strace" -P "$dir/my.cnf.new" \
+		-e trace=rename -e inject=rename:signal=KILL:when=2 \
+		"$DBS" up k || true
+	[ -e "$dir/init.sql" ]
+	grep -q ^init-file "$dir/my.cnf"
+	"$DBS" up k
+	[ ! -e "$dir/init.sql" ]
+	not grep -qE '^(init-file|tc-heuristic)' "$dir/my.cnf"
+	query k "CREATE USER mine@localhost IDENTIFIED BY 'mine'"
+	pid=$(server_pid k)
+	kill -KILL "$pid"
+	wait_other k "$pid"
+	says k 'SELECT COUNT(*) FROM shop.item' 1000
+	mariadb --no-defaults -S "$(ps_of k socket)" -u mine -pmine \
+		-e 'SELECT 1'
+	# nor is there anything to do at the next start
+	"$DBS" down k
+	"$DBS" up k
+	mariadb --no-defaults -S "$(ps_of k socket)" -u mine -pmine \
+		-e 'SELECT 1'
+	"$DBS" down k
+	"$DBS" rm --yes -r k
+	rm -r "$dir"
+}
+
 bad_ups()
 {
 	local port option
@@ -296,6 +332,115 @@ time.sleep(60)' >"$HOST_TMP/port" &
 	"$DBS" rm --yes empty
 	leaves_nothing empty
 	fails 4 "was made from prod@clean" "$DBS" up a --from other@clean
+}
+
+# What a server would follow out of its dataset, whoever put it there.
+leads_outside()
+{
+	mkdir -m 777 "$HOST_TMP/outside"
+	"$DBS" clone prod@clean w
+	ln -s "$MNT/b/mysql" "$MNT/w/shop/link"
+	fails 78 "'$MNT/w/shop/link' is a symbolic link" "$DBS" up w
+	"$DBS" snapshot w@link
+	rm "$MNT/w/shop/link"
+	echo "$HOST_TMP/outside/t.ibd" >"$MNT/w/shop/t.isl"
+	fails 78 "'$MNT/w/shop/t.isl' keeps a table outside" "$DBS" up w
+	rm "$MNT/w/shop/t.isl"
+	mkfifo "$MNT/w/pipe"
+	fails 78 "'$MNT/w/pipe' is a named pipe" "$DBS" up w
+	rm "$MNT/w/pipe"
+	mknod "$MNT/w/null" c 1 3
+	fails 78 "'$MNT/w/null' is a device" "$DBS" up w
+	rm "$MNT/w/null"
+	fails 78 "is a symbolic link" "$DBS" up w2 --from w@link
+	leaves_nothing w2
+	# a server that was killed leaves one
+	python3 -c '
+import socket, sys
+socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$MNT/w/mysqld.sock"
+	"$DBS" up w
+	query w "CREATE TABLE shop.far (id INT PRIMARY KEY)
+		DATA DIRECTORY='$HOST_TMP/outside'"
+	[ -z "$(ls "$HOST_TMP/outside")" ]
+	[ -f "$MNT/w/shop/far.ibd" ]
+	fails 78 "is a symbolic link" "$DBS" restore w @link --yes
+	[ "$(server_pid w)" = 0 ]
+	"$DBS" restore w --undo --yes
+	"$DBS" up w
+	"$DBS" down w
+	"$DBS" rm --yes -r w
+	rm -r "$DBS_STATE_DIR/instances/w"
+}
+
+# A group is nothing that a dataset can choose.
+group_of_user()
+{
+	local user pid
+
+	user=$(host_mariadb_user)
+	"$DBS" clone prod@clean w
+	chgrp shadow "$MNT/w"
+	"$DBS" up w
+	pid=$(server_pid w)
+	grep -Px "Gid:(\t$(id -g "$user")){4}" "/proc/$pid/status"
+	[ "$(stat -c %G "$DBS_STATE_DIR/run/w/server")" = "$(id -gn "$user")" ]
+	says w 'SELECT COUNT(*) FROM shop.item' 1000
+	"$DBS" down w
+	chown 54321 "$MNT/w"
+	fails 78 "belongs to user id 54321, and this host has no" "$DBS" up w
+	"$DBS" rm --yes -r w
+	rm -r "$DBS_STATE_DIR/instances/w"
+}
+
+# An instance whose dataset has gone is not this command's to destroy.
+failed_up_keeps_instance()
+{
+	local before dir=$DBS_STATE_DIR/instances/d
+
+	"$DBS" up d --from prod@clean
+	"$DBS" down d
+	"$DBS" rm --yes -r d
+	"$DBS" hold d --until 1h --reason 'a long test'
+	before=$(jq -cS . "$dir/instance.json" && cat "$dir/password")
+	fails 2 "unknown variable 'no-such-option" \
+		"$DBS" up d --from prod@clean -o no-such-option=1 --memory 1G
+	[ "$(jq -cS . "$dir/instance.json" && cat "$dir/password")" = "$before" ]
+	[ -z "$("$DBS" list -q d)" ]
+	[ ! -e "$dir/init.sql" ]
+	not pgrep -f -- "$DBS_STATE_DIR/run/d/"
+	"$DBS" up d --from prod@clean
+	"$DBS" hold d --release
+	"$DBS" down d --rm --yes
+	leaves_nothing d
+}
+
+# A recovery that takes longer than 'up' waits is not killed.
+slow_start()
+{
+	local pid wait=(env DBS_START_TIMEOUT=1)
+
+	cat >"$HOST_TMP/slow" <<-END
+	#!/bin/bash
+	case " \$* " in
+	*" --version "*) exec mariadbd --no-defaults --version ;;
+	esac
+	sleep 3
+	exec mariadbd --no-defaults "\$@"
+	END
+	chmod 755 "$HOST_TMP/slow"
+	fails 7 "'s' is still starting" "${wait[@]}" "$DBS" up s --from prod@clean \
+		--server "$HOST_TMP/slow"
+	[ "$(ps_of s state)" = running ]
+	pid=$(server_pid s)
+	fails 7 "'s' is still starting" "${wait[@]}" "$DBS" up s
+	[ "$("$DBS" up s --json | jq .server_pid)" = "$pid" ]
+	[ ! -e "$DBS_STATE_DIR/instances/s/init.sql" ]
+	says s 'SELECT COUNT(*) FROM shop.item' 1000
+	fails 7 "'s' is still starting" "${wait[@]}" "$DBS" restore s --yes
+	pid=$(server_pid s)
+	[ "$("$DBS" up s --json | jq .server_pid)" = "$pid" ]
+	"$DBS" down s --rm --yes
+	leaves_nothing s
 }
 
 # A server that cannot live: started again a few times, then given up.

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,20 +175,44 @@ static int check_owner(const struct datadir *dir, const char *name)
 	return CTL_OK;
 }
 
+/*
+ * The user's own group, never the directory's: that may be any that somebody
+ * wished to have the rights of.
+ */
+static int find_group(struct datadir *dir)
+{
+	struct passwd pw, *found = NULL;
+	char names[16384];
+
+	dir->gid = getegid();
+	if (geteuid())
+		return CTL_OK;
+	getpwuid_r(dir->uid, &pw, names, sizeof(names), &found);
+	if (!found)
+		return fail(CTL_CONFIG,
+			    "the data directory '%s' belongs to user id %u, "
+			    "and this host has no such user; run 'chown -R "
+			    "mysql: %s'",
+			    dir->path, (unsigned)dir->uid, dir->path);
+	dir->gid = pw.pw_gid;
+	return CTL_OK;
+}
+
 static int datadir_read(int fd, const char *name, struct datadir *dir)
 {
 	struct stat st;
+	int code;
 
 	if (fstat(fd, &st))
 		return fail(CTL_FAILED, "'%s': %m", dir->path);
 	dir->uid = st.st_uid;
-	dir->gid = st.st_gid;
 	dir->mysql = has_file(fd, "mysql.ibd");
 	dir->mariadb = !dir->mysql && has_file(fd, "aria_log_control");
 	dir->version = version_of(fd);
 	dir->page_size = page_size_of(fd);
 	dir->log_size = log_size_of(fd);
-	return check_owner(dir, name);
+	code = check_owner(dir, name);
+	return code == CTL_OK ? find_group(dir) : code;
 }
 
 static int datadir_below(int fd, const char *top, const char *name,

@@ -22,7 +22,7 @@
 struct datadir {
 	char path[PATH_MAX];
 	uid_t uid;
-	gid_t gid;
+	gid_t gid;	     /* of that user, whatever the files' is */
 	bool mariadb, mysql; /* neither: cannot be told */
 	unsigned version;    /* SERVER_VERSION() that used it last, or 0 */
 	uint32_t page_size;  /* InnoDB's; 0: cannot be told */
@@ -35,7 +35,8 @@ struct datadir {
  *
  * @name: of the dataset, for what is said
  * Errors: CTL_NOT_FOUND; CTL_CONFLICT several; CTL_NOT_PERMITTED it belongs
- *         to root, or to another than the caller who is not root
+ *         to root, or to another than the caller who is not root;
+ *         CTL_CONFIG to nobody that the host knows
  */
 int datadir_find(const char *top, const char *name, struct datadir *dir);
 
@@ -45,6 +46,15 @@ int datadir_find(const char *top, const char *name, struct datadir *dir);
  */
 int datadir_check_server(const struct datadir *dir,
 			 const struct server_binary *bin);
+
+/**
+ * Refuse one with anything in it that leads out of it: a link, an '.isl' file
+ * (a table's DATA DIRECTORY); or that is a named pipe or a device.
+ *
+ * Errors: CTL_CONFIG
+ * Cost:   readdir(3) of each folder, nothing for each file
+ */
+int datadir_check_inside(const struct datadir *dir);
 
 /** Names of the databases in it, those of the server itself left out. */
 json_t *datadir_databases(const char *path);

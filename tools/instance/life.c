@@ -66,7 +66,8 @@ int life_stop(struct instance *inst, bool kills, bool keep_monitor)
 
 /* ---- start ------------------------------------------------------------------------ */
 
-#define PORT_TRIES 5 /* others that are tried where one was lost */
+#define PORT_TRIES  5	   /* others that are tried where one was lost */
+#define START_MAX_S 604800 /* a week */
 
 /* What a start works with. */
 struct start {
@@ -136,8 +137,19 @@ static int start_user(const struct instance *inst, const struct datadir *dir)
 		    dir->path, user);
 }
 
-/* Where the dataset is, what is in it and who serves it. */
-static int start_find(struct instance *inst, struct client *client,
+/* That nobody else has it open, and that it leads nowhere. */
+static int start_check(const struct datadir *dir)
+{
+	int code = datadir_check_unused(dir);
+
+	return code == CTL_OK ? datadir_check_inside(dir) : code;
+}
+
+/*
+ * Where the dataset is, what is in it and who serves it.
+ * @runs: its server does, and is to be left as it is
+ */
+static int start_find(struct instance *inst, struct client *client, bool runs,
 		      struct start *start)
 {
 	json_t *item, *record = inst->record;
@@ -152,8 +164,8 @@ static int start_find(struct instance *inst, struct client *client,
 		 out_get_int(item, "id"), out_get_int(item, "generation"));
 	code = datadir_find(out_get_text(item, "path"), inst->name,
 			    &start->dir);
-	if (code == CTL_OK)
-		code = datadir_check_unused(&start->dir);
+	if (code == CTL_OK && !runs)
+		code = start_check(&start->dir);
 	life_know_dataset(inst, item);
 	json_decref(item);
 	if (code == CTL_OK)
@@ -258,6 +270,15 @@ static int start_finish(struct instance *inst, const struct start *start)
 	return code;
 }
 
+/* So long a start is waited for; it may go on after that. */
+static uint64_t start_timeout_ms(void)
+{
+	const char *text = getenv("DBS_START_TIMEOUT");
+	unsigned long s = text ? strtoul(text, NULL, 10) : 0;
+
+	return s && s <= START_MAX_S ? s * UINT64_C(1000) : LIFE_START_MS;
+}
+
 static int wait_query(struct instance *inst, pid_t pid,
 		      struct life_times *times, bool *ended)
 {
@@ -270,9 +291,13 @@ static int wait_query(struct instance *inst, pid_t pid,
 	int code = CTL_FAILED;
 
 	if (password)
-		code = server_wait(&access, pid, LIFE_START_MS, &times->server,
-				   ended);
+		code = server_wait(&access, pid, start_timeout_ms(),
+				   &times->server, ended);
 	free(password);
+	if (code == CTL_TIMEOUT)
+		note("instance '%s' is still starting, and is left to it; "
+		     "'dbs up %s' waits for it again",
+		     inst->name, inst->name);
 	return code;
 }
 
@@ -374,32 +399,68 @@ static int start_server(struct instance *inst, const struct start *start,
 	return code;
 }
 
+/*
+ * What a command that was killed has left undone: the server has answered our
+ * account, so it has read init.sql, which is there only until that is recorded.
+ * Read again, after a crash, it would lock the accounts that were made since.
+ */
+static int finish_running(struct instance *inst, struct client *client)
+{
+	struct start start = {.init = true};
+	char path[PATH_MAX];
+	int code;
+
+	if (access(instance_file(inst, "init.sql", path), F_OK)) {
+		json_object_del(inst->record, "port_new");
+		return CTL_OK;
+	}
+	code = start_find(inst, client, true, &start);
+	return code == CTL_OK ? start_finish(inst, &start) : code;
+}
+
+/* @ended: out, it has, and is to be started again */
+static int ask_running(struct instance *inst, struct client *client, pid_t pid,
+		       struct life_times *times, bool *ended)
+{
+	int code = monitor_ensure(inst);
+
+	*ended = false;
+	if (code == CTL_OK)
+		code = wait_query(inst, pid, times, ended);
+	return code == CTL_OK ? finish_running(inst, client) : code;
+}
+
+bool life_is_starting(const struct instance *inst, int code)
+{
+	return code == CTL_TIMEOUT && instance_server(inst);
+}
+
 static int start_instance(struct instance *inst, struct client *client,
 			  struct life_times *times)
 {
 	pid_t running = instance_server(inst);
 	struct start start = {.init = false};
-	bool ended = false;
+	bool ended;
 	int code;
 
 	if (running) {
-		code = monitor_ensure(inst);
-		if (code == CTL_OK)
-			code = wait_query(inst, running, times, &ended);
-		if (code == CTL_OK)
-			json_object_del(inst->record, "port_new");
-		if (code == CTL_OK || !ended)
+		code = ask_running(inst, client, running, times, &ended);
+		if (!ended)
 			return code;
 	}
-	code = start_find(inst, client, &start);
+	code = start_find(inst, client, false, &start);
 	if (code == CTL_OK)
 		code = start_prepare(inst, &start);
 	if (code == CTL_OK)
 		code = start_server(inst, &start, times);
 	if (code == CTL_OK)
 		return start_finish(inst, &start);
+	if (life_is_starting(inst, code))
+		return code;
 	if (instance_monitored(inst))
 		life_stop_server(inst, true, false, true);
+	/* the next start writes it anew */
+	identity_done(inst);
 	return code;
 }
 

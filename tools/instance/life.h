@@ -14,7 +14,7 @@
 #include "tools/instance/instance.h"
 #include "tools/instance/server.h"
 
-#define LIFE_START_MS 120000 /* a crash recovery may take long */
+#define LIFE_START_MS 120000 /* $DBS_START_TIMEOUT says it in seconds */
 #define LIFE_UNDO_MAX 3	     /* replaced states that are kept */
 
 /* How long each part took. */
@@ -51,9 +51,15 @@ int life_destroy(struct client *client, const char *name, uint64_t id);
 /**
  * Start it on its dataset and wait until a query works; one that runs is only
  * asked.  Gives a state that is new to it the instance's identity.
+ * Errors: CTL_TIMEOUT, where life_is_starting() tells whether it goes on
  */
 int life_start(struct instance *inst, struct client *client,
 	       struct life_times *times);
+/**
+ * Has life_start() returned @code before the server answered, which it may yet
+ * do?  A crash recovery takes as long as it takes, and is not to be killed.
+ */
+bool life_is_starting(const struct instance *inst, int code);
 /**
  * End its server, and its monitor unless @keep_monitor.
  * @kills: without a clean shutdown

@@ -198,10 +198,12 @@ static void monitor_loop(struct monitor *m)
 
 		if (nr < 0 && errno != EINTR)
 			break;
-		if (nr > 0 && fds[2].revents)
-			monitor_ended(m);
+		/* first: when the host shuts down the server is told to as well,
+		 * and that is no client's wish */
 		if (nr > 0 && fds[0].revents)
 			signals_take(m);
+		if (nr > 0 && fds[2].revents)
+			monitor_ended(m);
 		if (nr > 0 && fds[1].revents)
 			request_take(m);
 		monitor_tick(m);

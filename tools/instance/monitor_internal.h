@@ -34,6 +34,7 @@ struct monitor {
 	bool wants_server;
 	bool ends; /* the monitor, with the server */
 	bool done;
+	bool shut_down;	   /* by a client: it is to stay so */
 	const char *over;  /* the state after the end: "expired", "idle" */
 	uint64_t retry_ns; /* when to start it again; 0: not */
 	uint64_t kill_ns;  /* when a clean end has taken too long; 0: never */

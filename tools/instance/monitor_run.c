@@ -29,13 +29,13 @@ json_t *monitor_state(const struct monitor *m)
 {
 	char since[OUT_TEXT_MAX];
 
-	return json_pack("{s:s, s:i, s:i, s:o, s:i, s:O?}", "state",
+	return json_pack("{s:s, s:i, s:i, s:o, s:i, s:b, s:O?}", "state",
 			 m->state ? m->state : "starting", "monitor_pid",
 			 (int)getpid(), "server_pid", (int)m->pid, "since",
 			 m->pid ? json_string(out_time(since, m->start_time))
 				: json_null(),
-			 "restarts", (int)m->restarts, "last_exit",
-			 m->last_exit);
+			 "restarts", (int)m->restarts, "shut_down",
+			 m->shut_down, "last_exit", m->last_exit);
 }
 
 static void set_state(struct monitor *m, const char *state)
@@ -319,6 +319,7 @@ void monitor_ended(struct monitor *m)
 		crashed(m);
 	} else if (m->over || m->ends || was_wanted) {
 		/* who shut it down through SQL meant it */
+		m->shut_down = was_wanted;
 		m->ends = true;
 		m->wants_server = false;
 		set_state(m, m->over ? m->over : "stopped");

@@ -172,6 +172,8 @@ static void add_files(json_t *options, const struct datadir *dir,
 {
 	/* a page's write is atomic on a pool */
 	add(options, "innodb-doublewrite=OFF");
+	/* DATA DIRECTORY: a table's files stay in the dataset */
+	add(options, "loose-skip-symbolic-links");
 	if (dir->page_size)
 		add_number(options, "innodb-page-size", dir->page_size);
 	if (dir->log_size && bin->mariadb)
