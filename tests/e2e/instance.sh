@@ -240,6 +240,32 @@ undone()
 	[ "$("$DBS" list -q 'a@before-*' | wc -l)" -le 3 ]
 }
 
+# What cannot be restored is found before the server is stopped.
+not_restored()
+{
+	local pid
+
+	"$DBS" snapshot prod@gone
+	"$DBS" up u --from prod@gone
+	pid=$(server_pid u)
+	fails 3 "no snapshot 'u@none'" "$DBS" restore u@none --yes
+	fails 3 "dataset 'none' has no snap|no .*'none" \
+		"$DBS" restore none@latest --to u --yes
+	fails 3 "no snapshot 'prod@none'" "$DBS" restore prod@none --to u --yes
+	"$DBS" rm --yes prod@gone
+	fails 3 "no snapshot 'prod@gone' any more" "$DBS" restore u --yes
+	"$DBS" set u readonly=on
+	fails 4 "'u': it is readonly" "$DBS" restore prod@clean --to u --yes
+	"$DBS" set u readonly=off
+	[ "$(server_pid u)" = "$pid" ]
+	"$DBS" restore prod@latest --to u --yes
+	pid=$(server_pid u)
+	"$DBS" rm --yes "$("$DBS" list -q 'u@before-*')"
+	fails 3 "no replaced state" "$DBS" restore u --undo --yes
+	[ "$(server_pid u)" = "$pid" ]
+	"$DBS" down u --rm --yes
+}
+
 refreshed()
 {
 	"$DBS" up m --from prod@clean
@@ -533,6 +559,7 @@ main()
 	claim "kill -9 of dbsfs: back when it is mounted again" killed_dbsfs
 	claim "restore of a running instance" restored
 	claim "undo, own snapshots, another's" undone
+	claim "what cannot be restored goes on" not_restored
 	claim "refresh" refreshed
 	claim "a lease protects" held
 	claim "two commands at once: the second is refused" locked

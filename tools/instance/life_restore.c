@@ -92,17 +92,13 @@ static bool is_stopped(void *arg, pid_t pid)
  * then, the server has been stopped for nothing.  What the server has open is
  * compared first: to look at all processes takes time.
  */
-static int check_writers(struct instance *inst, struct client *client)
+static int check_writers(struct instance *inst, const json_t *item)
 {
 	pid_t server = instance_server(inst);
-	const char *path;
+	const char *path = out_get_text(item, "path");
 	char *who = NULL;
-	json_t *item;
-	int code = life_dataset(client, inst->name, &item);
+	int code = CTL_OK;
 
-	if (code != CTL_OK)
-		return code;
-	path = out_get_text(item, "path");
 	if (*path && out_get_int(item, "open_files_write") >
 			     (server ? host_nr_writes(server, path) : 0))
 		who = host_writers_text(path, is_stopped, inst);
@@ -112,6 +108,28 @@ static int check_writers(struct instance *inst, struct client *client)
 			    "writing; end that, or use --force",
 			    inst->name, who);
 	free(who);
+	return code;
+}
+
+/* What else the store would refuse. */
+static int check_dataset(struct instance *inst, struct client *client,
+			 bool force)
+{
+	json_t *item;
+	int code = life_dataset(client, inst->name, &item);
+
+	if (code != CTL_OK)
+		return code;
+	if (!item)
+		return fail(CTL_NOT_FOUND, "there is no dataset '%s'",
+			    inst->name);
+	if (out_get_bool(item, "readonly"))
+		code = fail(CTL_CONFLICT,
+			    "cannot restore '%s': it is readonly; set "
+			    "readonly=off first",
+			    inst->name);
+	else if (!force)
+		code = check_writers(inst, item);
 	json_decref(item);
 	return code;
 }
@@ -128,8 +146,8 @@ int life_restore(struct instance *inst, struct client *client,
 		return code;
 	config_release(&config);
 	code = instance_check_room(inst);
-	if (code == CTL_OK && !restore->force)
-		code = check_writers(inst, client);
+	if (code == CTL_OK)
+		code = check_dataset(inst, client, restore->force);
 	if (code != CTL_OK)
 		return code;
 	restore->ran = instance_server(inst) != 0;
