@@ -203,6 +203,7 @@ static int restore_run(const struct invocation *inv, struct instance *inst,
 	struct life_restore restore = {
 		.source = source,
 		.becomes_origin = refreshes,
+		.undoes = !refreshes && inv_has(inv, "undo"),
 		.force = inv_has(inv, "force"),
 		.discard = inv_has(inv, "discard"),
 	};

@@ -237,7 +237,33 @@ undone()
 	fails 3 "snapshot 'none'" "$DBS" restore a @none --yes
 	# what failed left it as it was
 	says a 'SELECT COUNT(*) FROM shop.item' 1000
-	[ "$("$DBS" list -q 'a@before-*' | wc -l)" -le 3 ]
+}
+
+# Each state that was replaced is kept for a day, whatever is restored.
+kept()
+{
+	local record=$DBS_STATE_DIR/instances/a/instance.json i name
+
+	query a 'DELETE FROM shop.item WHERE id > 500'
+	name=$("$DBS" restore a --yes --json | jq -r .kept)
+	for i in 1 2; do
+		"$DBS" restore a "@${name#*@}" --yes
+		says a 'SELECT COUNT(*) FROM shop.item' 500
+		"$DBS" restore a --yes
+	done
+	[ "$("$DBS" list -q 'a@before-*' | wc -l)" -ge 5 ]
+	# and those that are older for as long as there are few
+	for i in 1 2; do
+		"$DBS" snapshot "a@before-restore-2020010${i}T000000Z"
+	done
+	jq '.undo = ["a@before-restore-20200101T000000Z",
+		"a@before-restore-20200102T000000Z"] + .undo' "$record" \
+		>"$HOST_TMP/a.json"
+	cat "$HOST_TMP/a.json" >"$record"
+	"$DBS" restore a --yes
+	[ -z "$("$DBS" list -q 'a@before-restore-2020*')" ]
+	[ "$("$DBS" list -q "$name")" = "$name" ]
+	"$DBS" restore a --undo --yes
 }
 
 # What cannot be restored is found before the server is stopped.
@@ -559,6 +585,7 @@ main()
 	claim "kill -9 of dbsfs: back when it is mounted again" killed_dbsfs
 	claim "restore of a running instance" restored
 	claim "undo, own snapshots, another's" undone
+	claim "what a restore replaced is kept for a day" kept
 	claim "what cannot be restored goes on" not_restored
 	claim "refresh" refreshed
 	claim "a lease protects" held

@@ -2,6 +2,7 @@
 /* life_restore.c - puts an instance into another state */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tools/cmd.h"
@@ -36,35 +37,71 @@ static void drop_snapshot(struct client *client, const char *name)
 		json_decref(result);
 }
 
-/*
- * Keep the newest few of the states that were replaced.  One that is live
- * again needs no snapshot.
- */
-static void remember_undo(struct instance *inst, struct client *client,
-			  const char *source, const char *kept)
+/* Is it for over a day that "DS@before-restore-20261122T120000Z" is kept? */
+static bool is_old(const char *name)
 {
-	json_t *undo = json_object_get(inst->record, "undo"), *name;
+	const char *time_text = strrchr(name, '-');
+	struct tm tm = {0};
+
+	return !time_text || !strptime(time_text + 1, "%Y%m%dT%H%M%SZ", &tm) ||
+	       timegm(&tm) + LIFE_UNDO_S < time(NULL);
+}
+
+static void move_item(json_t *from, size_t i, json_t *to)
+{
+	json_array_append(to, json_array_get(from, i));
+	json_array_remove(from, i);
+}
+
+/* Take one that is live again, and those that are old and many, off @undo. */
+static json_t *take_dropped(json_t *undo, const struct life_restore *restore)
+{
+	json_t *dropped = json_array(), *name;
+	size_t i;
+
+	json_array_foreach(undo, i, name)
+	{
+		if (!restore->undoes ||
+		    strcmp(json_string_value(name), restore->source))
+			continue;
+		move_item(undo, i, dropped);
+		break;
+	}
+	for (i = 0; json_array_size(undo) > LIFE_UNDO_MAX &&
+		    i < json_array_size(undo);) {
+		if (is_old(json_string_value(json_array_get(undo, i))))
+			move_item(undo, i, dropped);
+		else
+			i++;
+	}
+	return dropped;
+}
+
+/* The record is written before anything that it names is destroyed. */
+static int record_restore(struct instance *inst, struct client *client,
+			  const struct life_restore *restore)
+{
+	json_t *undo = json_object_get(inst->record, "undo"), *dropped, *name;
+	const char *kept = out_get_text(restore->result, "kept");
+	int code;
 	size_t i;
 
 	if (!json_is_array(undo)) {
 		undo = json_array();
 		json_object_set_new(inst->record, "undo", undo);
 	}
-	json_array_foreach(undo, i, name)
-	{
-		if (!strcmp(json_string_value(name), source)) {
-			drop_snapshot(client, source);
-			json_array_remove(undo, i);
-			break;
-		}
-	}
 	if (*kept)
 		json_array_append_new(undo, json_string(kept));
-	while (json_array_size(undo) > LIFE_UNDO_MAX) {
-		drop_snapshot(client,
-			      json_string_value(json_array_get(undo, 0)));
-		json_array_remove(undo, 0);
-	}
+	dropped = take_dropped(undo, restore);
+	if (restore->becomes_origin)
+		json_object_set_new(inst->record, "dataset_from",
+				    out_text(restore->source));
+	code = instance_save(inst);
+	if (code == CTL_OK)
+		json_array_foreach(dropped, i, name)
+			drop_snapshot(client, json_string_value(name));
+	json_decref(dropped);
+	return code;
 }
 
 static int restore_call(struct instance *inst, struct client *client,
@@ -163,14 +200,8 @@ int life_restore(struct instance *inst, struct client *client,
 	begin = now_ns();
 	code = restore_call(inst, client, restore);
 	restore->times.restore_ms = ms_since(begin);
-	if (code == CTL_OK) {
-		remember_undo(inst, client, restore->source,
-			      out_get_text(restore->result, "kept"));
-		if (restore->becomes_origin)
-			json_object_set_new(inst->record, "dataset_from",
-					    out_text(restore->source));
-		code = instance_save(inst);
-	}
+	if (code == CTL_OK)
+		code = record_restore(inst, client, restore);
 	if (restore->ran)
 		start_code = life_start(inst, client, &restore->times);
 	return code != CTL_OK ? code : start_code;
