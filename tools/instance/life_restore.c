@@ -171,6 +171,25 @@ static int check_dataset(struct instance *inst, struct client *client,
 	return code;
 }
 
+/* Does it run, or would its monitor start it by and by? */
+static bool is_up(const struct instance *inst)
+{
+	static const char *const away[] = {"restarting", "waiting", "held"};
+	json_t *state;
+	bool up = false;
+
+	if (instance_server(inst))
+		return true;
+	if (!instance_monitored(inst) ||
+	    strcmp(out_get_text(inst->record, "wanted"), "up"))
+		return false;
+	state = instance_state(inst);
+	for (size_t i = 0; i < ARRAY_SIZE(away); i++)
+		up = up || !strcmp(out_get_text(state, "state"), away[i]);
+	json_decref(state);
+	return up;
+}
+
 int life_restore(struct instance *inst, struct client *client,
 		 struct life_restore *restore)
 {
@@ -187,7 +206,7 @@ int life_restore(struct instance *inst, struct client *client,
 		code = check_dataset(inst, client, restore->force);
 	if (code != CTL_OK)
 		return code;
-	restore->ran = instance_server(inst) != 0;
+	restore->ran = is_up(inst);
 	code = workers_stop_of(inst->name);
 	restore->times.workers_ms = ms_since(begin);
 	begin = now_ns();
