@@ -439,6 +439,11 @@ quiesced()
 	[[ $("$DBS" get q@still user:dbs.server) == "MariaDB 10."* ]]
 	[[ $("$DBS" get q@still user:dbs.binlog) == q-bin.0*:* ]]
 	[[ $("$DBS" get q@still user:dbs.gtid) == 0-*-* ]]
+	# each is held once, and nothing waits for a lock for long
+	query q "SET GLOBAL log_output='TABLE', general_log=1"
+	fails 64 "have one name" timeout 20 "$DBS" snapshot -q q@one q@two
+	[ "$(query q "SELECT COUNT(*) FROM mysql.general_log WHERE argument =
+		'SET SESSION lock_wait_timeout=30'")" = 1 ]
 	"$DBS" up r --from q@still
 	says r 'SELECT MAX(id) FROM shop.item' 7000
 	"$DBS" down r
