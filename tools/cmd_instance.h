@@ -52,7 +52,11 @@ bool instance_is_over(const struct instance *inst);
  */
 int instance_destroy(const struct invocation *inv, const char *name);
 
-/** Does a lease protect what @pattern names, "ci-*" or "DS@*"? */
+/**
+ * Does a lease protect what @pattern names, "ci-*" or "DS@*"?  It protects an
+ * instance, its snapshots and the one that it goes back to.
+ * Errors: CTL_CONFLICT it does; as instance_open(): nobody knows
+ */
 int instance_guard(const char *pattern);
 
 /** What dbs ps says of workers; @configured: those of the configuration. */

@@ -72,6 +72,8 @@ static int down_one(const struct invocation *inv, struct instance *inst)
 
 	if (removes)
 		code = down_check(inv, inst);
+	else if (!all)
+		code = instance_check_lease(inst);
 	if (code != CTL_OK || inv_has(inv, "dry-run"))
 		return code;
 	/* what is destroyed need not be written first */

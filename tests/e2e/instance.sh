@@ -313,11 +313,21 @@ refreshed()
 
 held()
 {
+	local record=$DBS_STATE_DIR/instances/b/instance.json
+
+	fails 64 "after the year 9999" "$DBS" hold b --until 999999w --reason x
 	"$DBS" hold b --until 1h --reason 'a long test'
 	fails 4 "held until .*a long test" "$DBS" restore b --yes
 	fails 4 "held" "$DBS" refresh b --yes
 	fails 4 "held" "$DBS" down b --rm --yes
 	fails 4 "held" "$DBS" rm --yes -r b
+	fails 4 "held" "$DBS" down b
+	fails 4 "held" "$DBS" rm --yes prod@clean
+	# whether it is held is not known then
+	mv "$record" "$HOST_TMP/b.json"
+	echo '{' >"$record"
+	fails 78 "instance.json" "$DBS" rm --yes -r b
+	mv "$HOST_TMP/b.json" "$record"
 	"$DBS" hold b --release
 	"$DBS" restore b --yes
 }
