@@ -151,6 +151,10 @@ env_connects()
 		[ "$DATABASE_URL" = \
 			"mysql://dbs:$DB_PASSWORD@127.0.0.1:$PORT_A/shop" ]
 		"$DBS" env a -F dotenv | grep -qx "DB_PORT=\"$PORT_A\""
+		"$DBS" env a -F dotenv -d 'a-b$c' |
+			grep -qx 'DB_DATABASE="a-b\\$c"'
+		fails 64 'not given the database' \
+			"$DBS" env a -F dotenv -d 'a`id`'
 		"$DBS" env a -F github | grep -qx "DB_PASSWORD=$DB_PASSWORD"
 		"$DBS" env a -F jenkins | grep -qx 'DB_DATABASE=shop'
 		"$DBS" env a --json | jq -e .DATABASE_URL
