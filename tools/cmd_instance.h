@@ -18,6 +18,10 @@ int parse_duration(const struct cmd *cmd, const char *text, int64_t *seconds);
 /** What --json says of an instance; the caller's. */
 json_t *instance_json(const struct instance *inst);
 
+/** What --dry-run prints: that a command would do @what with @inst. */
+void instance_dry_run(const struct invocation *inv, const struct instance *inst,
+		      const char *what);
+
 /**
  * Something done with instance @name, as a command does it: says what went
  * wrong and returns the exit code for it.

@@ -190,7 +190,7 @@ static int restore_confirm(const struct invocation *inv,
 		 inst->name, source,
 		 discard ? "destroys" : "keeps as a snapshot");
 	if (inv_has(inv, "dry-run")) {
-		out_line("%s", what);
+		instance_dry_run(inv, inst, what);
 		return CTL_OK;
 	}
 	return confirm(inv, what);

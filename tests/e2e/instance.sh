@@ -362,6 +362,21 @@ printed_as_json()
 	fails 64 "needs -e" "$DBS" sql a --json
 }
 
+# What is only tried says so, and does nothing.
+tried_as_json()
+{
+	local pid try
+
+	pid=$(server_pid a)
+	for try in "restore a" "refresh a" "down a" "down a --rm"; do
+		# shellcheck disable=SC2086 # words
+		"$DBS" $try --dry-run --json |
+			jq -e '.dry_run and .name == "a" and .would'
+	done
+	"$DBS" down --all --dry-run --json | jq -e '.dry_run and .names'
+	[ "$(server_pid a)" = "$pid" ]
+}
+
 # A state directory that is not absolute is meant from here.
 relative_state_dir()
 {
@@ -612,6 +627,7 @@ main()
 	claim "restore: who writes in it is said, and nothing is stopped" \
 		foreign_writer
 	claim "logs and sql as JSON" printed_as_json
+	claim "--dry-run as JSON" tried_as_json
 	claim "a state directory that is not absolute" relative_state_dir
 	claim "a port that another takes meanwhile" port_lost
 	claim "kill -9 of up" killed_up
