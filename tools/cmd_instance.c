@@ -82,3 +82,13 @@ json_t *instance_json(const struct instance *inst)
 	json_decref(state);
 	return json;
 }
+
+void instance_dry_run(const struct invocation *inv, const struct instance *inst,
+		      const char *what)
+{
+	if (inv->json)
+		out_json(json_pack("{s:s, s:b, s:o}", "name", inst->name,
+				   "dry_run", 1, "would", out_text(what)));
+	else
+		out_line("%s", what);
+}

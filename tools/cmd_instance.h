@@ -18,6 +18,10 @@ int parse_duration(const struct cmd *cmd, const char *text, int64_t *seconds);
 /** What --json says of an instance; the caller's. */
 json_t *instance_json(const struct instance *inst);
 
+/** What --dry-run prints: that a command would do @what with @inst. */
+void instance_dry_run(const struct invocation *inv, const struct instance *inst,
+		      const char *what);
+
 /**
  * Something done with instance @name, as a command does it: says what went
  * wrong and returns the exit code for it.
@@ -52,7 +56,11 @@ bool instance_is_over(const struct instance *inst);
  */
 int instance_destroy(const struct invocation *inv, const char *name);
 
-/** Does a lease protect what @pattern names, "ci-*" or "DS@*"? */
+/**
+ * Does a lease protect what @pattern names, "ci-*" or "DS@*"?  It protects an
+ * instance, its snapshots and the one that it goes back to.
+ * Errors: CTL_CONFLICT it does; as instance_open(): nobody knows
+ */
 int instance_guard(const char *pattern);
 
 /** What dbs ps says of workers; @configured: those of the configuration. */

@@ -24,16 +24,6 @@
 /* What a clock that is read coarsely may be behind. */
 #define CLOCK_SLACK_S 2
 
-static void dry_run(const struct invocation *inv, const struct instance *inst,
-		    const char *what)
-{
-	if (inv->json)
-		out_json(json_pack("{s:s, s:b, s:o}", "name", inst->name,
-				   "dry_run", 1, "would", out_text(what)));
-	else
-		out_line("%s", what);
-}
-
 /* ---- one that is not there ------------------------------------------------------- */
 
 /* "DS@SNAP" that --from means; the caller frees. */
@@ -144,7 +134,7 @@ static int make(const struct invocation *inv, struct instance *inst,
 			 "clones '%s' to dataset '%s' and starts a server on "
 			 "it",
 			 source, inst->name);
-		dry_run(inv, inst, what);
+		instance_dry_run(inv, inst, what);
 	} else if (code == CTL_OK) {
 		code = clone(inst, client, source);
 		*made = code == CTL_OK;
@@ -220,7 +210,7 @@ static int take_over(const struct invocation *inv, struct instance *inst,
 		 "--from %s' leaves it as it is",
 		 inst->name, INSTANCE_ACCOUNT, inst->name);
 	if (inv_has(inv, "dry-run")) {
-		dry_run(inv, inst, what);
+		instance_dry_run(inv, inst, what);
 		return CTL_OK;
 	}
 	return confirm(inv, what);
@@ -245,7 +235,7 @@ static int use(const struct invocation *inv, struct instance *inst,
 	else
 		snprintf(what, sizeof(what), "starts a server on dataset '%s'",
 			 inst->name);
-	dry_run(inv, inst, what);
+	instance_dry_run(inv, inst, what);
 	return CTL_OK;
 }
 

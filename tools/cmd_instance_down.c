@@ -33,7 +33,7 @@ static int down_check(const struct invocation *inv, struct instance *inst)
 		 "destroys instance '%s', its dataset and that one's snapshots",
 		 inst->name);
 	if (inv_has(inv, "dry-run")) {
-		out_line("%s", what);
+		instance_dry_run(inv, inst, what);
 		return CTL_OK;
 	}
 	return confirm(inv, what);
@@ -65,6 +65,20 @@ static int down_remove(const struct invocation *inv, struct instance *inst)
 	return instance_remove(inst);
 }
 
+/* Without --rm. */
+static int down_check_stop(const struct invocation *inv, struct instance *inst)
+{
+	char what[DATASET_NAME_MAX + 64];
+	int code = instance_check_lease(inst);
+
+	if (code != CTL_OK || !inv_has(inv, "dry-run"))
+		return code;
+	snprintf(what, sizeof(what), "stops the server of instance '%s'",
+		 inst->name);
+	instance_dry_run(inv, inst, what);
+	return CTL_OK;
+}
+
 static int down_one(const struct invocation *inv, struct instance *inst)
 {
 	bool removes = inv_has(inv, "rm"), all = inv_has(inv, "all");
@@ -72,6 +86,8 @@ static int down_one(const struct invocation *inv, struct instance *inst)
 
 	if (removes)
 		code = down_check(inv, inst);
+	else if (!all)
+		code = down_check_stop(inv, inst);
 	if (code != CTL_OK || inv_has(inv, "dry-run"))
 		return code;
 	/* what is destroyed need not be written first */
@@ -128,11 +144,26 @@ static int down_name(const struct invocation *inv, const char *name,
 	return code;
 }
 
+/* Of --all: @names. */
+static void down_dry_run(const struct invocation *inv, json_t *names)
+{
+	json_t *name;
+	size_t i;
+
+	if (inv->json) {
+		out_json(json_pack("{s:O, s:b}", "names", names, "dry_run", 1));
+		return;
+	}
+	json_array_foreach(names, i, name) out_line(
+		"stops the server of instance '%s'", json_string_value(name));
+}
+
 int run_down(struct invocation *inv)
 {
 	const char *operand = inv_operand(inv, 0);
+	bool dry_run = inv_has(inv, "dry-run");
 	json_t *names, *item = NULL;
-	int code;
+	int code = CTL_OK;
 
 	if (!operand == !inv_has(inv, "all"))
 		return fail_usage(inv->cmd, "down: give NAME or --all");
@@ -140,9 +171,13 @@ int run_down(struct invocation *inv)
 		return fail_usage(inv->cmd,
 				  "--all only stops; --rm takes a name");
 	names = operand ? json_pack("[s]", operand) : instance_names();
-	code = operand ? down_name(inv, operand, &item)
-		       : instance_each(inv, names, down_name, &item);
-	if (code == CTL_OK && inv->json)
+	if (operand)
+		code = down_name(inv, operand, &item);
+	else if (dry_run)
+		down_dry_run(inv, names);
+	else
+		code = instance_each(inv, names, down_name, &item);
+	if (code == CTL_OK && inv->json && !dry_run)
 		out_json(json_pack("{s:O}", "names", names));
 	json_decref(item);
 	json_decref(names);

@@ -14,27 +14,66 @@
 
 #define REASON_MAX 200
 
+/* Does @pattern mean @inst, or the snapshot that it goes back to? */
+static bool is_meant(const struct instance *inst, const char *pattern,
+		     const char *ds)
+{
+	const char *from = out_get_text(inst->record, "dataset_from");
+	const char *at = strchr(pattern, '@');
+	char *from_ds;
+	bool meant;
+
+	if (!fnmatch(ds, inst->name, 0))
+		return true;
+	if (!*from)
+		return false;
+	if (at && strcmp(at, "@latest"))
+		return !fnmatch(pattern, from, 0);
+	/* with its dataset, or as perhaps the newest of it */
+	from_ds = strndup(from, strcspn(from, "@"));
+	meant = !from_ds || !fnmatch(ds, from_ds, 0);
+	free(from_ds);
+	return meant;
+}
+
+/* One that is gone needs nothing; one that cannot be read may need it. */
+static int guard_one(const char *name, const char *pattern, const char *ds)
+{
+	struct instance inst;
+	int code;
+
+	if (!instance_exists(name))
+		return CTL_OK;
+	code = instance_open(name, 0, &inst);
+	if (code == CTL_OK && is_meant(&inst, pattern, ds))
+		code = instance_check_lease(&inst);
+	instance_close(&inst);
+	return code == CTL_NOT_FOUND ? CTL_OK : code;
+}
+
 int instance_guard(const char *pattern)
 {
 	char *ds = strndup(pattern, strcspn(pattern, "@"));
 	json_t *names = instance_names(), *name;
-	int code = CTL_OK;
+	int code = ds ? CTL_OK : fail(CTL_FAILED, "out of memory");
 	size_t i;
 
 	json_array_foreach(names, i, name)
 	{
-		struct instance inst;
-
-		if (code != CTL_OK || !ds ||
-		    fnmatch(ds, json_string_value(name), 0))
-			continue;
-		if (instance_open(json_string_value(name), 0, &inst) == CTL_OK)
-			code = instance_check_lease(&inst);
-		instance_close(&inst);
+		if (code == CTL_OK)
+			code = guard_one(json_string_value(name), pattern, ds);
 	}
 	json_decref(names);
 	free(ds);
 	return code;
+}
+
+/* The year has four digits in what is recorded. */
+static bool reads_back(int64_t until)
+{
+	char text[OUT_TEXT_MAX];
+
+	return instance_parse_time(out_time(text, (time_t)until)) == until;
 }
 
 /* "8h" from now, or a time. */
@@ -55,6 +94,9 @@ static int hold_until(const struct invocation *inv, int64_t *until)
 	}
 	if (*until <= now)
 		return fail_usage(inv->cmd, "'%s' is in the past", text);
+	if (!reads_back(*until))
+		return fail_usage(inv->cmd, "'%s' is after the year 9999",
+				  text);
 	return CTL_OK;
 }
 

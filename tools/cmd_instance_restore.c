@@ -16,27 +16,14 @@
 
 /* ---- which snapshot -------------------------------------------------------------- */
 
-/* Does @ds have the snapshot "@name"?  @full: out, "DS@NAME", then. */
-static int find_snapshot(struct client *client, const char *ds,
-			 const char *at_name, char **full)
+/* @source: out, "DS@SNAP" as it is called; NULL: it is not there. */
+static int find_source(struct client *client, const char *name, char **source)
 {
-	json_t *result;
-	char *name;
-	int code;
+	json_t *item;
+	int code = life_snapshot(client, name, &item);
 
-	*full = NULL;
-	if (asprintf(&name, "%s%s", ds, at_name) < 0)
-		return fail(CTL_FAILED, "out of memory");
-	code = client_call(client, "list",
-			   json_pack("{s:[s], s:o}", "types", "snapshot",
-				     "pattern", out_text(name)),
-			   &result);
-	if (code == CTL_OK) {
-		if (json_array_size(json_object_get(result, "items")))
-			*full = strdup(name);
-		json_decref(result);
-	}
-	free(name);
+	*source = code == CTL_OK && item ? strdup(name) : NULL;
+	json_decref(item);
 	return code;
 }
 
@@ -46,63 +33,110 @@ static int source_by_snapshot(const struct instance *inst,
 			      char **source)
 {
 	const char *from = out_get_text(inst->record, "dataset_from");
-	char *ds = strndup(from, strcspn(from, "@"));
-	int code;
+	const char *all[] = {inst->name, from};
+	int code = CTL_OK;
 
-	if (*at_name != '@' || !at_name[1]) {
-		free(ds);
+	if (*at_name != '@' || !at_name[1])
 		return fail(CTL_USAGE, "'%s' is not a snapshot: write '@NAME'",
 			    at_name);
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		char *name;
+
+		if (code != CTL_OK || *source || !*all[i])
+			continue;
+		if (asprintf(&name, "%.*s%s", (int)strcspn(all[i], "@"), all[i],
+			     at_name) < 0)
+			return fail(CTL_FAILED, "out of memory");
+		code = find_source(client, name, source);
+		free(name);
 	}
-	code = find_snapshot(client, inst->name, at_name, source);
-	if (code == CTL_OK && !*source && ds && *ds)
-		code = find_snapshot(client, ds, at_name, source);
 	if (code == CTL_OK && !*source)
 		code = fail(CTL_NOT_FOUND,
 			    "neither '%s' nor what it came from has a "
 			    "snapshot '%s'",
 			    inst->name, at_name + 1);
+	return code;
+}
+
+/* "DS@SNAP", or "DS@latest": as 'dbs up --from' takes it. */
+static int source_by_name(struct client *client, const char *name,
+			  char **source)
+{
+	size_t len = strcspn(name, "@");
+	int code = find_source(client, name, source);
+	char *ds;
+
+	if (code != CTL_OK || *source)
+		return code;
+	if (strcmp(name + len, "@latest"))
+		return fail(CTL_NOT_FOUND, "there is no snapshot '%s'", name);
+	ds = strndup(name, len);
+	code = ds ? life_newest(client, ds, source)
+		  : fail(CTL_FAILED, "out of memory");
 	free(ds);
 	return code;
 }
 
-static int source_of_undo(const struct instance *inst, char **source)
-{
-	const json_t *undo = json_object_get(inst->record, "undo");
-	size_t nr = json_array_size(undo);
-
-	if (!nr)
-		return fail(CTL_NOT_FOUND,
-			    "no replaced state of instance '%s' is kept",
-			    inst->name);
-	*source = strdup(json_string_value(json_array_get(undo, nr - 1)));
-	return CTL_OK;
-}
-
-/* What the command line means; the caller frees @source. */
-static int restore_source(const struct invocation *inv,
-			  const struct instance *inst, struct client *client,
+/* The newest that is there yet; the record forgets those that are not. */
+static int source_of_undo(const struct instance *inst, struct client *client,
 			  char **source)
 {
-	const char *from = out_get_text(inst->record, "dataset_from");
+	json_t *undo = json_object_get(inst->record, "undo");
+	int code = CTL_OK;
+	size_t nr;
 
-	*source = NULL;
-	if (inv_has(inv, "undo"))
-		return source_of_undo(inst, source);
-	if (strchr(inv_operand(inv, 0), '@')) {
-		*source = strdup(inv_operand(inv, 0));
-		return CTL_OK;
+	while (code == CTL_OK && !*source && (nr = json_array_size(undo))) {
+		code = find_source(
+			client, json_string_value(json_array_get(undo, nr - 1)),
+			source);
+		if (code == CTL_OK && !*source)
+			json_array_remove(undo, nr - 1);
 	}
-	if (inv_operand(inv, 1))
-		return source_by_snapshot(inst, client, inv_operand(inv, 1),
-					  source);
+	if (code == CTL_OK && !*source)
+		code = fail(CTL_NOT_FOUND,
+			    "no replaced state of instance '%s' is kept",
+			    inst->name);
+	return code;
+}
+
+static int source_of_origin(const struct instance *inst, struct client *client,
+			    char **source)
+{
+	const char *from = out_get_text(inst->record, "dataset_from");
+	int code;
+
 	if (!*from)
 		return fail(CTL_NOT_FOUND,
 			    "instance '%s' was not made from a snapshot; say "
 			    "which to restore: 'dbs restore %s @SNAP'",
 			    inst->name, inst->name);
-	*source = strdup(from);
-	return CTL_OK;
+	code = find_source(client, from, source);
+	if (code == CTL_OK && !*source)
+		code = fail(CTL_NOT_FOUND,
+			    "there is no snapshot '%s' any more, which "
+			    "instance '%s' was made from; say which to "
+			    "restore: 'dbs restore %s @SNAP'",
+			    from, inst->name, inst->name);
+	return code;
+}
+
+/*
+ * What the command line means, which is there: a server is not stopped for
+ * nothing.  The caller frees @source.
+ */
+static int restore_source(const struct invocation *inv,
+			  const struct instance *inst, struct client *client,
+			  char **source)
+{
+	*source = NULL;
+	if (inv_has(inv, "undo"))
+		return source_of_undo(inst, client, source);
+	if (strchr(inv_operand(inv, 0), '@'))
+		return source_by_name(client, inv_operand(inv, 0), source);
+	if (inv_operand(inv, 1))
+		return source_by_snapshot(inst, client, inv_operand(inv, 1),
+					  source);
+	return source_of_origin(inst, client, source);
 }
 
 /* ---- restore --------------------------------------------------------------------- */
@@ -156,7 +190,7 @@ static int restore_confirm(const struct invocation *inv,
 		 inst->name, source,
 		 discard ? "destroys" : "keeps as a snapshot");
 	if (inv_has(inv, "dry-run")) {
-		out_line("%s", what);
+		instance_dry_run(inv, inst, what);
 		return CTL_OK;
 	}
 	return confirm(inv, what);
@@ -169,6 +203,7 @@ static int restore_run(const struct invocation *inv, struct instance *inst,
 	struct life_restore restore = {
 		.source = source,
 		.becomes_origin = refreshes,
+		.undoes = !refreshes && inv_has(inv, "undo"),
 		.force = inv_has(inv, "force"),
 		.discard = inv_has(inv, "discard"),
 	};

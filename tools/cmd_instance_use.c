@@ -210,7 +210,7 @@ static int env_format(const struct invocation *inv, enum env_format *format)
 		    : CTL_OK;
 }
 
-/* A database's name may be anything; all else needs no quotes. */
+/* Only a database's name may need it. */
 static void env_quoted(const char *value, const char *special)
 {
 	for (; *value; value++) {
@@ -248,6 +248,26 @@ static void env_line(enum env_format format, const char *key, const char *value)
 	}
 }
 
+/*
+ * A line more would be a variable more; and what sources a .env file runs what
+ * it takes for a command, each in its own way.
+ */
+static int env_check(enum env_format format, const char *database)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_$-";
+
+	if (strpbrk(database, "\r\n"))
+		return fail(CTL_USAGE, "--database: a name with a line break");
+	if (format == ENV_DOTENV && database[strspn(database, plain)])
+		return fail(CTL_USAGE,
+			    "a .env file is not given the database '%s', whose "
+			    "name has more than letters, digits, '_', '$' and "
+			    "'-'; --database says another, or '' none",
+			    database);
+	return CTL_OK;
+}
+
 int run_env(struct invocation *inv)
 {
 	enum env_format format;
@@ -274,11 +294,10 @@ int run_env(struct invocation *inv)
 	if (format == ENV_GITHUB && getenv("GITHUB_ACTIONS"))
 		fprintf(stderr, "::add-mask::%s\n",
 			out_get_text(values, "DB_PASSWORD"));
-	/* a line more would be a variable more */
-	if (strpbrk(out_get_text(values, "DB_DATABASE"), "\r\n")) {
+	code = env_check(format, out_get_text(values, "DB_DATABASE"));
+	if (code != CTL_OK) {
 		json_decref(values);
-		return fail_usage(inv->cmd,
-				  "--database: a name with a line break");
+		return code;
 	}
 	json_object_foreach(values, key, value)
 		env_line(format, key, json_string_value(value));

@@ -31,6 +31,21 @@ static json_t *snapshot_name(const char *operand, const char *now)
 	return full;
 }
 
+/* Where in @names the dataset of the name at @i is first: one is held once. */
+static size_t first_of(const json_t *names, size_t i)
+{
+	const char *name = json_string_value(json_array_get(names, i));
+	size_t len = strcspn(name, "@"), k;
+
+	for (k = 0; k < i; k++) {
+		const char *other = json_string_value(json_array_get(names, k));
+
+		if (strcspn(other, "@") == len && !strncmp(other, name, len))
+			break;
+	}
+	return k;
+}
+
 /* All servers of @names held still, in the order given. */
 static int snapshot_quiesce(const json_t *names, struct quiesce **held)
 {
@@ -43,7 +58,7 @@ static int snapshot_quiesce(const json_t *names, struct quiesce **held)
 		const char *full = json_string_value(name);
 		char *ds = strndup(full, strcspn(full, "@"));
 
-		if (code == CTL_OK && ds)
+		if (code == CTL_OK && ds && first_of(names, i) == i)
 			code = quiesce_begin(ds, &held[i]);
 		free(ds);
 	}
@@ -51,8 +66,8 @@ static int snapshot_quiesce(const json_t *names, struct quiesce **held)
 }
 
 /* Write about each snapshot what is known of its moment. */
-static int snapshot_describe(struct client *client, const json_t *items,
-			     struct quiesce *const *held)
+static int snapshot_describe(struct client *client, const json_t *names,
+			     const json_t *items, struct quiesce *const *held)
 {
 	int code = CTL_OK;
 	json_t *item;
@@ -60,7 +75,9 @@ static int snapshot_describe(struct client *client, const json_t *items,
 
 	json_array_foreach(items, i, item)
 	{
-		json_t *properties = quiesce_properties(held[i]), *value;
+		json_t *properties =
+			       quiesce_properties(held[first_of(names, i)]),
+		       *value;
 		const char *key;
 
 		json_object_foreach(properties, key, value)
@@ -100,7 +117,7 @@ static int snapshot_run(const struct invocation *inv, struct client *client,
 				   json_pack("{s:O}", "names", names), result);
 	if (code == CTL_OK && quiesces)
 		code = snapshot_describe(
-			client, json_object_get(*result, "items"), held);
+			client, names, json_object_get(*result, "items"), held);
 	for (size_t i = 0; held && i < nr; i++)
 		quiesce_end(held[i]);
 	free(held);

@@ -151,6 +151,10 @@ env_connects()
 		[ "$DATABASE_URL" = \
 			"mysql://dbs:$DB_PASSWORD@127.0.0.1:$PORT_A/shop" ]
 		"$DBS" env a -F dotenv | grep -qx "DB_PORT=\"$PORT_A\""
+		"$DBS" env a -F dotenv -d 'a-b$c' |
+			grep -qx 'DB_DATABASE="a-b\\$c"'
+		fails 64 'not given the database' \
+			"$DBS" env a -F dotenv -d 'a`id`'
 		"$DBS" env a -F github | grep -qx "DB_PASSWORD=$DB_PASSWORD"
 		"$DBS" env a -F jenkins | grep -qx 'DB_DATABASE=shop'
 		"$DBS" env a --json | jq -e .DATABASE_URL
@@ -237,7 +241,59 @@ undone()
 	fails 3 "snapshot 'none'" "$DBS" restore a @none --yes
 	# what failed left it as it was
 	says a 'SELECT COUNT(*) FROM shop.item' 1000
-	[ "$("$DBS" list -q 'a@before-*' | wc -l)" -le 3 ]
+}
+
+# Each state that was replaced is kept for a day, whatever is restored.
+kept()
+{
+	local record=$DBS_STATE_DIR/instances/a/instance.json i name
+
+	query a 'DELETE FROM shop.item WHERE id > 500'
+	name=$("$DBS" restore a --yes --json | jq -r .kept)
+	for i in 1 2; do
+		"$DBS" restore a "@${name#*@}" --yes
+		says a 'SELECT COUNT(*) FROM shop.item' 500
+		"$DBS" restore a --yes
+	done
+	[ "$("$DBS" list -q 'a@before-*' | wc -l)" -ge 5 ]
+	# and those that are older for as long as there are few
+	for i in 1 2; do
+		"$DBS" snapshot "a@before-restore-2020010${i}T000000Z"
+	done
+	jq '.undo = ["a@before-restore-20200101T000000Z",
+		"a@before-restore-20200102T000000Z"] + .undo' "$record" \
+		>"$HOST_TMP/a.json"
+	cat "$HOST_TMP/a.json" >"$record"
+	"$DBS" restore a --yes
+	[ -z "$("$DBS" list -q 'a@before-restore-2020*')" ]
+	[ "$("$DBS" list -q "$name")" = "$name" ]
+	"$DBS" restore a --undo --yes
+}
+
+# What cannot be restored is found before the server is stopped.
+not_restored()
+{
+	local pid
+
+	"$DBS" snapshot prod@gone
+	"$DBS" up u --from prod@gone
+	pid=$(server_pid u)
+	fails 3 "no snapshot 'u@none'" "$DBS" restore u@none --yes
+	fails 3 "dataset 'none' has no snap|no .*'none" \
+		"$DBS" restore none@latest --to u --yes
+	fails 3 "no snapshot 'prod@none'" "$DBS" restore prod@none --to u --yes
+	"$DBS" rm --yes prod@gone
+	fails 3 "no snapshot 'prod@gone' any more" "$DBS" restore u --yes
+	"$DBS" set u readonly=on
+	fails 4 "'u': it is readonly" "$DBS" restore prod@clean --to u --yes
+	"$DBS" set u readonly=off
+	[ "$(server_pid u)" = "$pid" ]
+	"$DBS" restore prod@latest --to u --yes
+	pid=$(server_pid u)
+	"$DBS" rm --yes "$("$DBS" list -q 'u@before-*')"
+	fails 3 "no replaced state" "$DBS" restore u --undo --yes
+	[ "$(server_pid u)" = "$pid" ]
+	"$DBS" down u --rm --yes
 }
 
 refreshed()
@@ -261,11 +317,21 @@ refreshed()
 
 held()
 {
+	local record=$DBS_STATE_DIR/instances/b/instance.json
+
+	fails 64 "after the year 9999" "$DBS" hold b --until 999999w --reason x
 	"$DBS" hold b --until 1h --reason 'a long test'
 	fails 4 "held until .*a long test" "$DBS" restore b --yes
 	fails 4 "held" "$DBS" refresh b --yes
 	fails 4 "held" "$DBS" down b --rm --yes
 	fails 4 "held" "$DBS" rm --yes -r b
+	fails 4 "held" "$DBS" down b
+	fails 4 "held" "$DBS" rm --yes prod@clean
+	# whether it is held is not known then
+	mv "$record" "$HOST_TMP/b.json"
+	echo '{' >"$record"
+	fails 78 "instance.json" "$DBS" rm --yes -r b
+	mv "$HOST_TMP/b.json" "$record"
 	"$DBS" hold b --release
 	"$DBS" restore b --yes
 }
@@ -294,6 +360,21 @@ printed_as_json()
 		-e 'SELECT 1' -e 'SELECT * FROM shop.none'
 	[ -z "$("$DBS" sql a --json -e 'SELECT 1' -e 'SELECT' 2>/dev/null)" ]
 	fails 64 "needs -e" "$DBS" sql a --json
+}
+
+# What is only tried says so, and does nothing.
+tried_as_json()
+{
+	local pid try
+
+	pid=$(server_pid a)
+	for try in "restore a" "refresh a" "down a" "down a --rm"; do
+		# shellcheck disable=SC2086 # words
+		"$DBS" $try --dry-run --json |
+			jq -e '.dry_run and .name == "a" and .would'
+	done
+	"$DBS" down --all --dry-run --json | jq -e '.dry_run and .names'
+	[ "$(server_pid a)" = "$pid" ]
 }
 
 # A state directory that is not absolute is meant from here.
@@ -387,6 +468,11 @@ quiesced()
 	[[ $("$DBS" get q@still user:dbs.server) == "MariaDB 10."* ]]
 	[[ $("$DBS" get q@still user:dbs.binlog) == q-bin.0*:* ]]
 	[[ $("$DBS" get q@still user:dbs.gtid) == 0-*-* ]]
+	# each is held once, and nothing waits for a lock for long
+	query q "SET GLOBAL log_output='TABLE', general_log=1"
+	fails 64 "have one name" timeout 20 "$DBS" snapshot -q q@one q@two
+	[ "$(query q "SELECT COUNT(*) FROM mysql.general_log WHERE argument =
+		'SET SESSION lock_wait_timeout=30'")" = 1 ]
 	"$DBS" up r --from q@still
 	says r 'SELECT MAX(id) FROM shop.item' 7000
 	"$DBS" down r
@@ -545,12 +631,15 @@ main()
 	claim "kill -9 of dbsfs: back when it is mounted again" killed_dbsfs
 	claim "restore of a running instance" restored
 	claim "undo, own snapshots, another's" undone
+	claim "what a restore replaced is kept for a day" kept
+	claim "what cannot be restored goes on" not_restored
 	claim "refresh" refreshed
 	claim "a lease protects" held
 	claim "two commands at once: the second is refused" locked
 	claim "restore: who writes in it is said, and nothing is stopped" \
 		foreign_writer
 	claim "logs and sql as JSON" printed_as_json
+	claim "--dry-run as JSON" tried_as_json
 	claim "a state directory that is not absolute" relative_state_dir
 	claim "a port that another takes meanwhile" port_lost
 	claim "kill -9 of up" killed_up

@@ -443,10 +443,22 @@ slow_start()
 	leaves_nothing s
 }
 
+waits_again() # NAME: to be started for the fourth time or so
+{
+	[ "$(ps_of "$1" restarts)" -ge 3 ] &&
+		[ "$(ps_of "$1" state)" = restarting ]
+}
+
 # A server that cannot live: started again a few times, then given up.
 crash_loop()
 {
 	"$DBS" up c --from prod@clean
+	truncate -s 5M "$MNT/c/ibdata1"
+	kill -KILL "$(server_pid c)"
+	until_true waits_again c
+	# no server at this moment, but it is up all the same
+	"$DBS" restore c --yes
+	says c 'SELECT COUNT(*) FROM shop.item' 1000
 	truncate -s 5M "$MNT/c/ibdata1"
 	kill -KILL "$(server_pid c)"
 	wait_state c failed 60

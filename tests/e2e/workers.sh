@@ -291,6 +291,61 @@ killed_monitor()
 	writes
 }
 
+# foreign_session: of somebody else, its number in LEAD, its member in CHILD
+foreign_session() # [LIVES]
+{
+	rm -f "$HOST_TMP/session"
+	setsid bash -c 'sleep 300 & echo $$ $! >"$1.new"; mv "$1.new" "$1"
+		[ -z "$2" ] || wait' - "$HOST_TMP/session" "${1:-}" \
+		>/dev/null 2>&1 &
+	until_true [ -e "$HOST_TMP/session" ]
+	read -r LEAD CHILD <"$HOST_TMP/session"
+	[ -n "${1:-}" ] || until_true [ ! -e "/proc/$LEAD" ]
+}
+
+# with_state FILTER: what the monitor wrote before it was killed says this
+with_state()
+{
+	local file=$DBS_STATE_DIR/workers/queue/state.json
+
+	kill -KILL "$(of queue .monitor_pid)"
+	jq --argjson lead "$LEAD" "$1" "$file" >"$HOST_TMP/state.json"
+	cp "$HOST_TMP/state.json" "$file"
+}
+
+# A number that is written may be somebody else's by now: he is left alone.
+numbers_of_others()
+{
+	local start
+
+	foreign_session
+	with_state '.processes[0].pid = $lead'
+	"$DBS" up shop
+	[ -e "/proc/$CHILD" ]
+	kill "$CHILD"
+	# as it was in another boot
+	foreign_session lives
+	start=$(awk '{ print $22 }' "/proc/$LEAD/stat")
+	with_state '.boot = "another" | .processes[0].pid = $lead |
+		.processes[0].start = '"$start"
+	"$DBS" up shop
+	[ -e "/proc/$CHILD" ]
+	# a monitor that has the lock and has written nothing yet
+	with_state '.monitor_pid = $lead'
+	python3 -c '
+import fcntl, sys, time
+f = open(sys.argv[1], "r+")
+fcntl.lockf(f, fcntl.LOCK_EX)
+open(sys.argv[2], "w")
+time.sleep(0.5)' "$DBS_STATE_DIR/workers/queue/monitor.lock" "$HOST_TMP/has" &
+	until_true [ -e "$HOST_TMP/has" ]
+	"$DBS" workers stop queue
+	[ -e "/proc/$LEAD" ]
+	kill "$CHILD" "$LEAD"
+	"$DBS" workers start queue
+	writes
+}
+
 # A crash of its server is not its fault, and it works on afterwards.
 server_killed()
 {
@@ -400,6 +455,8 @@ main()
 	claim "workers stop and start, for a deployment" deploy
 	claim "who does not end is killed after the grace time" deaf
 	claim "kill -9 of the monitor, and of everything" killed_monitor
+	claim "who has a number that was a process's is left alone" \
+		numbers_of_others
 	claim "kill -9 of the server: they wait and work on" server_killed
 	claim "what always fails is given up, what may end ends" given_up
 	claim "one that writes in the dataset" writes_in_dataset

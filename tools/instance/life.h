@@ -15,7 +15,8 @@
 #include "tools/instance/server.h"
 
 #define LIFE_START_MS 120000 /* $DBS_START_TIMEOUT says it in seconds */
-#define LIFE_UNDO_MAX 3	     /* replaced states that are kept */
+#define LIFE_UNDO_MAX 3	     /* replaced states that are kept for longer */
+#define LIFE_UNDO_S   86400  /* than this, which all are kept for */
 
 /* How long each part took. */
 struct life_times {
@@ -70,6 +71,7 @@ struct life_restore {
 	const char *source; /* "DS@SNAP" */
 	bool force, discard;
 	bool becomes_origin; /* from now on restore without a name means it */
+	bool undoes;	     /* @source is kept for that only, and goes */
 	/* out */
 	json_t *result; /* of the store */
 	struct life_times times;

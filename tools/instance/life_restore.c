@@ -2,6 +2,7 @@
 /* life_restore.c - puts an instance into another state */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tools/cmd.h"
@@ -36,35 +37,71 @@ static void drop_snapshot(struct client *client, const char *name)
 		json_decref(result);
 }
 
-/*
- * Keep the newest few of the states that were replaced.  One that is live
- * again needs no snapshot.
- */
-static void remember_undo(struct instance *inst, struct client *client,
-			  const char *source, const char *kept)
+/* Is it for over a day that "DS@before-restore-20261122T120000Z" is kept? */
+static bool is_old(const char *name)
 {
-	json_t *undo = json_object_get(inst->record, "undo"), *name;
+	const char *time_text = strrchr(name, '-');
+	struct tm tm = {0};
+
+	return !time_text || !strptime(time_text + 1, "%Y%m%dT%H%M%SZ", &tm) ||
+	       timegm(&tm) + LIFE_UNDO_S < time(NULL);
+}
+
+static void move_item(json_t *from, size_t i, json_t *to)
+{
+	json_array_append(to, json_array_get(from, i));
+	json_array_remove(from, i);
+}
+
+/* Take one that is live again, and those that are old and many, off @undo. */
+static json_t *take_dropped(json_t *undo, const struct life_restore *restore)
+{
+	json_t *dropped = json_array(), *name;
+	size_t i;
+
+	json_array_foreach(undo, i, name)
+	{
+		if (!restore->undoes ||
+		    strcmp(json_string_value(name), restore->source))
+			continue;
+		move_item(undo, i, dropped);
+		break;
+	}
+	for (i = 0; json_array_size(undo) > LIFE_UNDO_MAX &&
+		    i < json_array_size(undo);) {
+		if (is_old(json_string_value(json_array_get(undo, i))))
+			move_item(undo, i, dropped);
+		else
+			i++;
+	}
+	return dropped;
+}
+
+/* The record is written before anything that it names is destroyed. */
+static int record_restore(struct instance *inst, struct client *client,
+			  const struct life_restore *restore)
+{
+	json_t *undo = json_object_get(inst->record, "undo"), *dropped, *name;
+	const char *kept = out_get_text(restore->result, "kept");
+	int code;
 	size_t i;
 
 	if (!json_is_array(undo)) {
 		undo = json_array();
 		json_object_set_new(inst->record, "undo", undo);
 	}
-	json_array_foreach(undo, i, name)
-	{
-		if (!strcmp(json_string_value(name), source)) {
-			drop_snapshot(client, source);
-			json_array_remove(undo, i);
-			break;
-		}
-	}
 	if (*kept)
 		json_array_append_new(undo, json_string(kept));
-	while (json_array_size(undo) > LIFE_UNDO_MAX) {
-		drop_snapshot(client,
-			      json_string_value(json_array_get(undo, 0)));
-		json_array_remove(undo, 0);
-	}
+	dropped = take_dropped(undo, restore);
+	if (restore->becomes_origin)
+		json_object_set_new(inst->record, "dataset_from",
+				    out_text(restore->source));
+	code = instance_save(inst);
+	if (code == CTL_OK)
+		json_array_foreach(dropped, i, name)
+			drop_snapshot(client, json_string_value(name));
+	json_decref(dropped);
+	return code;
 }
 
 static int restore_call(struct instance *inst, struct client *client,
@@ -92,17 +129,13 @@ static bool is_stopped(void *arg, pid_t pid)
  * then, the server has been stopped for nothing.  What the server has open is
  * compared first: to look at all processes takes time.
  */
-static int check_writers(struct instance *inst, struct client *client)
+static int check_writers(struct instance *inst, const json_t *item)
 {
 	pid_t server = instance_server(inst);
-	const char *path;
+	const char *path = out_get_text(item, "path");
 	char *who = NULL;
-	json_t *item;
-	int code = life_dataset(client, inst->name, &item);
+	int code = CTL_OK;
 
-	if (code != CTL_OK)
-		return code;
-	path = out_get_text(item, "path");
 	if (*path && out_get_int(item, "open_files_write") >
 			     (server ? host_nr_writes(server, path) : 0))
 		who = host_writers_text(path, is_stopped, inst);
@@ -112,8 +145,49 @@ static int check_writers(struct instance *inst, struct client *client)
 			    "writing; end that, or use --force",
 			    inst->name, who);
 	free(who);
+	return code;
+}
+
+/* What else the store would refuse. */
+static int check_dataset(struct instance *inst, struct client *client,
+			 bool force)
+{
+	json_t *item;
+	int code = life_dataset(client, inst->name, &item);
+
+	if (code != CTL_OK)
+		return code;
+	if (!item)
+		return fail(CTL_NOT_FOUND, "there is no dataset '%s'",
+			    inst->name);
+	if (out_get_bool(item, "readonly"))
+		code = fail(CTL_CONFLICT,
+			    "cannot restore '%s': it is readonly; set "
+			    "readonly=off first",
+			    inst->name);
+	else if (!force)
+		code = check_writers(inst, item);
 	json_decref(item);
 	return code;
+}
+
+/* Does it run, or would its monitor start it by and by? */
+static bool is_up(const struct instance *inst)
+{
+	static const char *const away[] = {"restarting", "waiting", "held"};
+	json_t *state;
+	bool up = false;
+
+	if (instance_server(inst))
+		return true;
+	if (!instance_monitored(inst) ||
+	    strcmp(out_get_text(inst->record, "wanted"), "up"))
+		return false;
+	state = instance_state(inst);
+	for (size_t i = 0; i < ARRAY_SIZE(away); i++)
+		up = up || !strcmp(out_get_text(state, "state"), away[i]);
+	json_decref(state);
+	return up;
 }
 
 int life_restore(struct instance *inst, struct client *client,
@@ -128,11 +202,11 @@ int life_restore(struct instance *inst, struct client *client,
 		return code;
 	config_release(&config);
 	code = instance_check_room(inst);
-	if (code == CTL_OK && !restore->force)
-		code = check_writers(inst, client);
+	if (code == CTL_OK)
+		code = check_dataset(inst, client, restore->force);
 	if (code != CTL_OK)
 		return code;
-	restore->ran = instance_server(inst) != 0;
+	restore->ran = is_up(inst);
 	code = workers_stop_of(inst->name);
 	restore->times.workers_ms = ms_since(begin);
 	begin = now_ns();
@@ -145,14 +219,8 @@ int life_restore(struct instance *inst, struct client *client,
 	begin = now_ns();
 	code = restore_call(inst, client, restore);
 	restore->times.restore_ms = ms_since(begin);
-	if (code == CTL_OK) {
-		remember_undo(inst, client, restore->source,
-			      out_get_text(restore->result, "kept"));
-		if (restore->becomes_origin)
-			json_object_set_new(inst->record, "dataset_from",
-					    out_text(restore->source));
-		code = instance_save(inst);
-	}
+	if (code == CTL_OK)
+		code = record_restore(inst, client, restore);
 	if (restore->ran)
 		start_code = life_start(inst, client, &restore->times);
 	return code != CTL_OK ? code : start_code;

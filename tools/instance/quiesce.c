@@ -12,6 +12,9 @@
 #include "tools/out.h"
 
 #define POSITION_MAX 512
+/* What waits for a lock keeps others waiting that came after it. */
+#define LOCK_WAIT "SET SESSION lock_wait_timeout=30"
+#define READ_S	  60
 
 struct quiesce {
 	struct sql *sql;
@@ -41,13 +44,16 @@ static int hold_mariadb(struct quiesce *q)
 }
 
 /*
- * MySQL 8 and later.  The lock is against changes of tables; log_status gives
- * one position that holds for all of the server.
+ * MySQL 8 and later.  The first lock is against changes of tables, the second
+ * against commits, which would be in the position and not in the snapshot;
+ * log_status gives one position that holds for all of the server.
  */
 static int hold_mysql(struct quiesce *q)
 {
 	int code = sql_run(q->sql, "LOCK INSTANCE FOR BACKUP");
 
+	if (code == CTL_OK)
+		code = sql_run(q->sql, "FLUSH TABLES WITH READ LOCK");
 	if (code == CTL_OK)
 		code = sql_row(q->sql,
 			       "SELECT @@GLOBAL.gtid_executed, "
@@ -81,7 +87,9 @@ int quiesce_begin(const char *name, struct quiesce **out)
 			    "held still",
 			    name);
 	if (code == CTL_OK)
-		code = sql_open(&inst, &q->sql);
+		code = sql_open_within(&inst, READ_S, &q->sql);
+	if (code == CTL_OK)
+		code = sql_run(q->sql, LOCK_WAIT);
 	if (code == CTL_OK) {
 		b = json_object_get(inst.record, "binary");
 		q->mariadb = out_get_bool(b, "mariadb");

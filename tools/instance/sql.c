@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <errmsg.h>
 #include <mysql.h>
+#include <mysqld_error.h>
 
 #include "tools/cmd.h"
 #include "tools/instance/identity.h"
@@ -16,16 +18,32 @@
 
 struct sql {
 	MYSQL *mysql;
+	unsigned read_s; /* for how long an answer is waited for; 0: for ever */
 	char name[DATASET_NAME_MAX + 1];
 };
 
 static int fail_sql(struct sql *sql, const char *statement)
 {
+	unsigned err = mysql_errno(sql->mysql);
+	bool late = err == ER_LOCK_WAIT_TIMEOUT ||
+		    (err == CR_SERVER_LOST && sql->read_s);
+
+	if (late)
+		return fail(CTL_TIMEOUT,
+			    "instance '%s' is kept from '%s' by what else runs "
+			    "on it; end that, or try again",
+			    sql->name, statement);
 	return fail(CTL_FAILED, "instance '%s': %s: %s", sql->name, statement,
 		    mysql_error(sql->mysql));
 }
 
 int sql_open(const struct instance *inst, struct sql **out)
+{
+	return sql_open_within(inst, 0, out);
+}
+
+int sql_open_within(const struct instance *inst, unsigned read_s,
+		    struct sql **out)
 {
 	struct sql *sql = calloc(1, sizeof(*sql));
 	unsigned seconds = CONNECT_S, no = 0;
@@ -44,6 +62,9 @@ int sql_open(const struct instance *inst, struct sql **out)
 		return CTL_NOT_PERMITTED;
 	}
 	mysql_options(sql->mysql, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
+	sql->read_s = read_s;
+	if (read_s)
+		mysql_options(sql->mysql, MYSQL_OPT_READ_TIMEOUT, &read_s);
 	/* a server must not ask for our files */
 	mysql_options(sql->mysql, MYSQL_OPT_LOCAL_INFILE, &no);
 	if (!mysql_real_connect(sql->mysql, NULL, INSTANCE_ACCOUNT, password,

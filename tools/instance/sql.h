@@ -15,8 +15,14 @@
 
 struct sql;
 
-/** Connect to a running instance.  Errors: CTL_UNREACHABLE, as all here */
+/**
+ * Connect to a running instance.
+ * Errors: CTL_UNREACHABLE; CTL_TIMEOUT, as all here, where a lock was waited for
+ */
 int sql_open(const struct instance *inst, struct sql **sql);
+/** The same, where no answer is waited for longer than @read_s; 0: for ever. */
+int sql_open_within(const struct instance *inst, unsigned read_s,
+		    struct sql **sql);
 void sql_close(struct sql *sql);
 
 /** Run one statement, whose rows are not wanted. */

@@ -174,7 +174,7 @@ json_t *worker_state(const struct worker *w)
 	{
 		pid_t pid = (pid_t)out_get_int(p, "pid");
 
-		if (pid && procs_start(pid) == out_get_int(p, "start"))
+		if (procs_is(state, pid, out_get_int(p, "start")))
 			nr++;
 		else
 			json_object_set_new(p, "pid", json_integer(0));

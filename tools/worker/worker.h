@@ -22,8 +22,9 @@
  *      last, and only it starts processes.
  *  K2  only who holds the lock of the worker's instance starts or stops it.
  *  K3  a process belongs to a worker if it is of the session of one that the
- *      monitor started, or has the worker's mark in its environment, or
- *      descends from the monitor, which is a subreaper; all end with it.
+ *      monitor started and that lives, or has the worker's mark in its
+ *      environment, or descends from the monitor, which is a subreaper; all
+ *      end with it.  What is written of processes counts in its own boot only.
  *  K4  the password is in the environment of its processes, and nowhere else.
  */
 #ifndef DBS_TOOLS_WORKER_WORKER_H
@@ -62,8 +63,8 @@ bool worker_is_there(const char *name);
 bool worker_is_held(const struct worker *w);
 
 /**
- * What it is now: {name, instance, state, processes: [{pid, state, since,
- * restarts, last_exit}], monitor_pid}; the caller's.
+ * What it is now: {name, instance, state, boot, processes: [{pid, start, state,
+ * since, restarts, last_exit}], monitor_pid, monitor_start}; the caller's.
  *
  * state: "running", "waiting" (for its instance), "restarting", "stopping",
  * "stopped", "held", "ended" (all of it, and autorestart is off), "failed" (one

@@ -25,27 +25,38 @@ static bool is_monitored(const struct worker *w)
 
 /* ---- stop ------------------------------------------------------------------------------ */
 
-/* By a descriptor, and only while the lock says that it lives. */
-static void ask_monitor(const struct worker *w, int signal)
+/*
+ * By a descriptor, and only one who has the lock yet.  False: a new one has it,
+ * and what is written is of the last.
+ */
+static bool ask_monitor(const struct worker *w, int signal)
 {
 	json_t *state = worker_state(w);
 	pid_t pid = (pid_t)out_get_int(state, "monitor_pid");
+	uint64_t start = out_get_int(state, "monitor_start");
 	int fd = pid > 1 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	bool asked;
 
+	/* one of an older version does not say when it started */
+	asked = fd >= 0 &&
+		procs_is(state, pid, start ? start : procs_start(pid)) &&
+		is_monitored(w) &&
+		!syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0);
 	json_decref(state);
-	if (fd < 0)
-		return;
-	if (is_monitored(w))
-		syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0);
-	close(fd);
+	if (fd >= 0)
+		close(fd);
+	return asked;
 }
 
-static bool wait_monitor(const struct worker *w, uint64_t timeout_ms)
+/* Ask it once, and wait until none is there. */
+static bool end_monitor(const struct worker *w, int signal, uint64_t timeout_ms)
 {
 	const struct timespec pause = {.tv_nsec = 5 * 1000 * 1000};
 	uint64_t end = now_ns() + timeout_ms * UINT64_C(1000000);
+	bool asked = false;
 
 	while (is_monitored(w)) {
+		asked = asked || ask_monitor(w, signal);
 		if (now_ns() >= end)
 			return false;
 		nanosleep(&pause, NULL);
@@ -53,7 +64,10 @@ static bool wait_monitor(const struct worker *w, uint64_t timeout_ms)
 	return true;
 }
 
-/* Sessions of those that a monitor started, if their numbers are theirs yet. */
+/*
+ * Sessions of those that a monitor started and that live.  Where one has ended,
+ * a session of its number may be anybody's: the mark alone tells then.
+ */
 static size_t leads_of(const struct worker *w, pid_t *leads)
 {
 	char path[PATH_MAX];
@@ -65,10 +79,9 @@ static size_t leads_of(const struct worker *w, pid_t *leads)
 	json_array_foreach(json_object_get(state, "processes"), i, p)
 	{
 		pid_t pid = (pid_t)out_get_int(p, "pid");
-		uint64_t start = procs_start(pid);
 
-		if (pid > 1 && nr < CONFIG_PROCESSES_MAX &&
-		    (!start || start == out_get_int(p, "start")))
+		if (nr < CONFIG_PROCESSES_MAX &&
+		    procs_is(state, pid, out_get_int(p, "start")))
 			leads[nr++] = pid;
 	}
 	json_decref(state);
@@ -119,11 +132,8 @@ static int stop(const struct worker *w)
 {
 	uint64_t grace = out_get_int(w->record, "grace_ms");
 
-	ask_monitor(w, SIGTERM);
-	if (!wait_monitor(w, grace + STOP_MORE_MS)) {
-		ask_monitor(w, SIGKILL);
-		wait_monitor(w, 1000);
-	}
+	if (!end_monitor(w, SIGTERM, grace + STOP_MORE_MS))
+		end_monitor(w, SIGKILL, 1000);
 	if (!end_leftovers(w))
 		return fail(CTL_TIMEOUT,
 			    "worker '%s' was killed but does not end; see "

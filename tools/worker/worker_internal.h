@@ -28,6 +28,10 @@ size_t procs_signal(const struct procs *procs, int signal);
 bool procs_have(const struct procs *procs, pid_t pid);
 /** When @pid started, in ticks since the boot; 0: it is not there. */
 uint64_t procs_start(pid_t pid);
+/** Which boot this is: numbers and times of another mean nothing. */
+const char *procs_boot(void);
+/** Does @pid live that @state, as a monitor wrote it, says started at @start? */
+bool procs_is(const json_t *state, pid_t pid, uint64_t start);
 /**
  * Send @signal, wait for @grace_ms, then kill.
  * Returns false where something is left some seconds later.

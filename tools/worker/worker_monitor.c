@@ -78,12 +78,14 @@ static void write_state(struct supervisor *s)
 
 	for (size_t i = 0; i < s->nr; i++)
 		json_array_append_new(slots, slot_json(&s->slots[i]));
-	keeper_write_state(&s->w.files,
-			   json_pack("{s:s, s:s, s:s, s:i, s:o}", "name",
-				     s->w.files.name, "instance",
-				     worker_instance(&s->w), "state",
-				     common_state(s), "monitor_pid",
-				     (int)getpid(), "processes", slots));
+	keeper_write_state(
+		&s->w.files,
+		json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:o}", "name",
+			  s->w.files.name, "instance", worker_instance(&s->w),
+			  "state", common_state(s), "boot", procs_boot(),
+			  "monitor_pid", (int)getpid(), "monitor_start",
+			  (json_int_t)procs_start(getpid()), "processes",
+			  slots));
 }
 
 /* ---- start ------------------------------------------------------------------------------ */
@@ -186,10 +188,12 @@ static void slot_sweep(struct supervisor *s, size_t i)
 				    .nr_leads = 1};
 	size_t nr = procs_signal(&procs, 0);
 
-	if (!nr)
-		return;
-	keeper_say("killing %zu processes that it left", nr);
-	procs_end(&procs, SIGKILL, 0, NULL, NULL);
+	if (nr) {
+		keeper_say("killing %zu processes that it left", nr);
+		procs_end(&procs, SIGKILL, 0, NULL, NULL);
+	}
+	/* its number may be that of another's session from now on */
+	s->leads[i] = 0;
 }
 
 /* As a subreaper we get children that were never ours. */

@@ -59,6 +59,31 @@ uint64_t procs_start(pid_t pid)
 	return pid > 0 && read_stat(pid, &p) && p.state != 'Z' ? p.start : 0;
 }
 
+const char *procs_boot(void)
+{
+	static char boot[64];
+	FILE *f;
+
+	if (*boot)
+		return boot;
+	f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	if (f && fgets(boot, sizeof(boot), f))
+		boot[strcspn(boot, "\n")] = '\0';
+	if (f)
+		fclose(f);
+	return boot;
+}
+
+bool procs_is(const json_t *state, pid_t pid, uint64_t start)
+{
+	const char *boot = out_get_text(state, "boot");
+
+	/* an older monitor wrote none */
+	if (*boot && strcmp(boot, procs_boot()))
+		return false;
+	return pid > 1 && start && procs_start(pid) == start;
+}
+
 /* Has it NAME=@value in the environment that it was started with? */
 static bool has_variable(const char *text, size_t len, const char *name,
 			 const char *value)
