@@ -31,7 +31,7 @@ SOURCE=$(cd "$(dirname "$0")/.." && pwd)
 . "$SOURCE/tools/lib/host.sh"
 
 PACKAGES="clang git rsync sqlite3 attr acl xz-utils util-linux procps
-	python3 e2fsprogs"
+	python3 e2fsprogs strace"
 SHORT_OF_ASAN="--suite unit --suite model --suite crash --suite faults --suite fs --suite fuzz
 	--suite sim"
 # unit tests with several threads

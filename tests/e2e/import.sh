@@ -948,7 +948,6 @@ published_without_links()
 {
 	local out=$HOST_TMP/no-links
 
-	command -v strace >/dev/null || { echo "no strace"; return 0; }
 	small a
 	mkdir "$out"
 	strace -qq -o "$HOST_TMP/strace" -e trace=link,linkat \
@@ -1087,8 +1086,12 @@ fi
 if part dump; then
 	claim "what cannot be published is not switched to" \
 		untouched not_published_nor_switched
-	claim "a dump is published where there are no links" \
-		published_without_links
+	if command -v strace >/dev/null; then
+		claim "a dump is published where there are no links" \
+			published_without_links
+	else
+		echo "skipped: no strace to refuse links with"
+	fi
 	claim "what was switched to and not published is said" \
 		switched_but_not_published
 fi
