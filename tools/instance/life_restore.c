@@ -171,6 +171,23 @@ static int check_dataset(struct instance *inst, struct client *client,
 	return code;
 }
 
+/* What a server would not be started on. */
+static int check_source(struct client *client, const char *source)
+{
+	struct datadir dir;
+	json_t *item;
+	int code = life_snapshot(client, source, &item);
+
+	if (code == CTL_OK && !item)
+		code = fail(CTL_NOT_FOUND, "there is no snapshot '%s'", source);
+	if (code == CTL_OK)
+		code = datadir_find(out_get_text(item, "path"), source, &dir);
+	if (code == CTL_OK)
+		code = datadir_check_inside(&dir);
+	json_decref(item);
+	return code;
+}
+
 /* Does it run, or would its monitor start it by and by? */
 static bool is_up(const struct instance *inst)
 {
@@ -204,9 +221,11 @@ int life_restore(struct instance *inst, struct client *client,
 	code = instance_check_room(inst);
 	if (code == CTL_OK)
 		code = check_dataset(inst, client, restore->force);
+	restore->ran = is_up(inst);
+	if (code == CTL_OK && restore->ran)
+		code = check_source(client, restore->source);
 	if (code != CTL_OK)
 		return code;
-	restore->ran = is_up(inst);
 	code = workers_stop_of(inst->name);
 	restore->times.workers_ms = ms_since(begin);
 	begin = now_ns();
