@@ -9,7 +9,7 @@
 #define XXH_INLINE_ALL /* most of what is hashed is short */
 #include <xxhash.h>
 
-#include "store/util.h"
+#include "store/store.h"
 #include "tools/import/proof_internal.h"
 
 #define WORD_GRAMS_MAX	 24u

@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "store/util.h"
+#include "store/store.h"
 #include "tools/import/proof_internal.h"
 
 #define CHUNK	    (1u << 20)
