@@ -56,7 +56,7 @@ struct config {
 /** $DBS_CONFIG, or /etc/dbs/dbs.yaml. */
 const char *config_path(void);
 /**
- * Read @path; a file that is not there is an empty one.
+ * Read @path; one that is not there, or has only comments, says nothing.
  * Errors: -EINVAL, -EACCES ...: @error has "FILE:LINE: what"; nothing is to be
  *         released then
  */
@@ -65,5 +65,11 @@ int config_load(const char *path, struct config *config,
 /** The same with config_path(), and says what is wrong: returns CTL_CONFIG. */
 int config_open(struct config *config);
 void config_release(struct config *config);
+
+/**
+ * Has it a password in it, "https://user:secret@host"?  A secret may have a '/'
+ * in it, and a path an '@' after a port.
+ */
+bool config_url_has_password(const char *url);
 
 #endif

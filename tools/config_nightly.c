@@ -33,13 +33,9 @@ static int read_path(struct reader *r, const struct yaml_item *item, void *to)
 
 /* ---- import ------------------------------------------------------------------ */
 
-/*
- * "https://user:secret@host": the plan and the result can be read by all.  A
- * secret may have a '/' in it, and a path an '@' after a port.
- */
-static bool has_password(const char *from)
+bool config_url_has_password(const char *url)
 {
-	const char *p = strstr(from, "://");
+	const char *p = strstr(url, "://");
 	size_t len = p ? strcspn(p + 3, "?#") : 0;
 	const char *at = p ? memchr(p + 3, '@', len) : NULL;
 	const char *colon =
@@ -56,7 +52,8 @@ static int read_from(struct reader *r, const struct yaml_item *item, void *to)
 		err = refuse(r, item,
 			     "'from' is '%s' (a path from /, or a URL)",
 			     item->text);
-	if (!err && has_password(item->text))
+	/* the plan and the result can be read by all */
+	if (!err && config_url_has_password(item->text))
 		err = refuse(r, item,
 			     "'from' has a password in it (mysql:// takes "
 			     "'password_file', https:// takes ~/.netrc)");

@@ -13,6 +13,7 @@
 
 #include "store/store.h"
 #include "tools/cmd.h"
+#include "tools/config.h"
 #include "tools/import/source_internal.h"
 
 static int code_of(int err)
@@ -43,15 +44,6 @@ static void set_url_text(struct source *s, const char *url)
 		at++;
 	snprintf(s->text, sizeof(s->text), "%.*s%.*s", (int)(start - url), url,
 		 (int)strcspn(at, "?#"), at);
-}
-
-static bool has_password(const char *url)
-{
-	const char *start = strstr(url, "://") + 3;
-	const size_t len = strcspn(start, "/?#");
-	const char *at = memchr(start, '@', len);
-
-	return at && memchr(start, ':', (size_t)(at - start));
 }
 
 static int add_whole(struct source *s, uint64_t size)
@@ -100,7 +92,7 @@ int source_open(const struct source_options *options, struct source **out)
 	} else if (http_is_url(from)) {
 		s->kind = SOURCE_URL;
 		set_url_text(s, from);
-		code = has_password(from)
+		code = config_url_has_password(from)
 			       ? fail(CTL_USAGE,
 				      "a password in an argument can be seen "
 				      "by "
