@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/import/http.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -12,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <curl/curl.h>
+#include "tools/import/curl.h"
 
 #define VALIDATOR_MAX 256
 #define WAIT_MAX_S    8
@@ -37,6 +38,21 @@ struct http {
 	atomic_bool stops;
 };
 
+/* since http_load() */
+static const struct curl_api *api;
+
+int http_load(char *why, size_t cap)
+{
+	const char *error;
+
+	api = curl_load();
+	if (api)
+		return 0;
+	error = dlerror();
+	snprintf(why, cap, "%s", error ? error : "libcurl cannot begin");
+	return -ENOSYS;
+}
+
 bool http_is_url(const char *text)
 {
 	return !strncasecmp(text, "https://", 8) ||
@@ -45,28 +61,27 @@ bool http_is_url(const char *text)
 
 static CURL *curl_for(const char *url, const char *ca)
 {
-	CURL *curl = curl_easy_init();
+	CURL *curl = api->init();
 
 	if (!curl)
 		return NULL;
-	curl_easy_setopt(curl, CURLOPT_URL, url);
-	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "https");
+	api->setopt(curl, CURLOPT_URL, url);
+	api->setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	api->setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "https");
 	if (!strncasecmp(url, "http://", 7))
-		curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR,
-				 "http,https");
-	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
-	curl_easy_setopt(curl, CURLOPT_MAXREDIRS, 5L);
-	curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
-	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 30L);
+		api->setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+	api->setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+	api->setopt(curl, CURLOPT_MAXREDIRS, 5L);
+	api->setopt(curl, CURLOPT_FAILONERROR, 1L);
+	api->setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	api->setopt(curl, CURLOPT_CONNECTTIMEOUT, 30L);
 	/* a server that says nothing for a minute has gone */
-	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, 60L);
-	curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_OPTIONAL);
-	curl_easy_setopt(curl, CURLOPT_USERAGENT, "dbs");
+	api->setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	api->setopt(curl, CURLOPT_LOW_SPEED_TIME, 60L);
+	api->setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_OPTIONAL);
+	api->setopt(curl, CURLOPT_USERAGENT, "dbs");
 	if (ca)
-		curl_easy_setopt(curl, CURLOPT_CAINFO, ca);
+		api->setopt(curl, CURLOPT_CAINFO, ca);
 	return curl;
 }
 
@@ -100,8 +115,8 @@ static bool check_answer(struct http *h)
 	long status = 0;
 	curl_off_t length = -1;
 
-	curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status);
-	curl_easy_getinfo(h->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+	api->getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status);
+	api->getinfo(h->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
 	h->checked = true;
 	if (h->got == 0) {
 		snprintf(h->validator, sizeof(h->validator), "%s", h->seen);
@@ -185,7 +200,7 @@ static int verdict(struct http *h, CURLcode code)
 
 	if (code == CURLE_OK)
 		return 0;
-	curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status);
+	api->getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status);
 	if (code == CURLE_HTTP_RETURNED_ERROR)
 		snprintf(h->why, sizeof(h->why), "the server answers %ld",
 			 status);
@@ -196,7 +211,7 @@ static int verdict(struct http *h, CURLcode code)
 			 (unsigned long long)h->got);
 	else if (!h->changed)
 		snprintf(h->why, sizeof(h->why), "%s after %llu bytes",
-			 curl_easy_strerror(code), (unsigned long long)h->got);
+			 api->strerror(code), (unsigned long long)h->got);
 	if (code == CURLE_HTTP_RETURNED_ERROR &&
 	    (status == 404 || status == 410))
 		return -ENOENT;
@@ -216,9 +231,9 @@ static void *run(void *arg)
 		const uint64_t before = h->got;
 
 		h->checked = false;
-		curl_easy_setopt(h->curl, CURLOPT_RESUME_FROM_LARGE,
-				 (curl_off_t)h->got);
-		code = curl_easy_perform(h->curl);
+		api->setopt(h->curl, CURLOPT_RESUME_FROM_LARGE,
+			    (curl_off_t)h->got);
+		code = api->perform(h->curl);
 		if (h->closed || h->changed || atomic_load(&h->stops) ||
 		    !is_break(h, code))
 			break;
@@ -245,7 +260,7 @@ static void *run(void *arg)
 static void http_free(struct http *h)
 {
 	if (h->curl)
-		curl_easy_cleanup(h->curl);
+		api->cleanup(h->curl);
 	free(h->url);
 	free(h->ca);
 	free(h);
@@ -261,20 +276,18 @@ int http_open(const char *url, const char *ca, struct http **out, int *fd)
 		return -ENOMEM;
 	}
 	fcntl(fds[1], F_SETPIPE_SZ, 1 << 20);
-	curl_global_init(CURL_GLOBAL_DEFAULT);
 	h->fd = fds[1];
 	h->url = strdup(url);
 	h->ca = ca ? strdup(ca) : NULL;
 	h->curl = h->url ? curl_for(h->url, h->ca) : NULL;
 	if (h->curl) {
-		curl_easy_setopt(h->curl, CURLOPT_WRITEFUNCTION, on_bytes);
-		curl_easy_setopt(h->curl, CURLOPT_WRITEDATA, h);
-		curl_easy_setopt(h->curl, CURLOPT_HEADERFUNCTION, on_header);
-		curl_easy_setopt(h->curl, CURLOPT_HEADERDATA, h);
-		curl_easy_setopt(h->curl, CURLOPT_XFERINFOFUNCTION,
-				 on_progress);
-		curl_easy_setopt(h->curl, CURLOPT_XFERINFODATA, h);
-		curl_easy_setopt(h->curl, CURLOPT_NOPROGRESS, 0L);
+		api->setopt(h->curl, CURLOPT_WRITEFUNCTION, on_bytes);
+		api->setopt(h->curl, CURLOPT_WRITEDATA, h);
+		api->setopt(h->curl, CURLOPT_HEADERFUNCTION, on_header);
+		api->setopt(h->curl, CURLOPT_HEADERDATA, h);
+		api->setopt(h->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+		api->setopt(h->curl, CURLOPT_XFERINFODATA, h);
+		api->setopt(h->curl, CURLOPT_NOPROGRESS, 0L);
 	}
 	if (!h->curl || pthread_create(&h->thread, NULL, run, h)) {
 		close(fds[0]);
@@ -353,20 +366,19 @@ int http_get(const char *url, const char *ca, bool (*stops)(void), char *buf,
 	CURL *curl;
 
 	buf[0] = '\0';
-	curl_global_init(CURL_GLOBAL_DEFAULT);
 	curl = curl_for(url, ca);
 	if (!curl)
 		return -ENOMEM;
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_small);
-	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &s);
-	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_wait);
-	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &s);
-	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-	code = curl_easy_perform(curl);
-	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	api->setopt(curl, CURLOPT_WRITEFUNCTION, on_small);
+	api->setopt(curl, CURLOPT_WRITEDATA, &s);
+	api->setopt(curl, CURLOPT_XFERINFOFUNCTION, on_wait);
+	api->setopt(curl, CURLOPT_XFERINFODATA, &s);
+	api->setopt(curl, CURLOPT_NOPROGRESS, 0L);
+	code = api->perform(curl);
+	api->getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 	snprintf(why, why_cap, "%s",
-		 code == CURLE_OK ? "" : curl_easy_strerror(code));
-	curl_easy_cleanup(curl);
+		 code == CURLE_OK ? "" : api->strerror(code));
+	api->cleanup(curl);
 	if (code == CURLE_OK)
 		return 0;
 	if (code == CURLE_ABORTED_BY_CALLBACK)

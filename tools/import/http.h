@@ -21,6 +21,9 @@ struct http;
 
 /** Is it a URL? */
 bool http_is_url(const char *text);
+
+/** To be called before all that follows.  Errors: -ENOSYS, and @why */
+int http_load(char *why, size_t cap);
 /** Begin.  @fd: out, where the bytes come; the caller's.  Errors: -errno */
 int http_open(const char *url, const char *ca, struct http **out, int *fd);
 /** Of the whole file; 0: not known (yet). */

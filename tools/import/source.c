@@ -56,6 +56,19 @@ static int add_whole(struct source *s, uint64_t size)
 	return CTL_OK;
 }
 
+static int open_url(struct source *s)
+{
+	char why[256];
+
+	if (config_url_has_password(s->options.from))
+		return fail(CTL_USAGE,
+			    "a password in an argument can be seen by "
+			    "everybody: put it into ~/.netrc");
+	if (http_load(why, sizeof(why)))
+		return fail(CTL_FAILED, "URLs are read by libcurl: %s", why);
+	return add_whole(s, 0);
+}
+
 static int open_path(struct source *s)
 {
 	const char *from = s->options.from;
@@ -92,12 +105,7 @@ int source_open(const struct source_options *options, struct source **out)
 	} else if (http_is_url(from)) {
 		s->kind = SOURCE_URL;
 		set_url_text(s, from);
-		code = config_url_has_password(from)
-			       ? fail(CTL_USAGE,
-				      "a password in an argument can be seen "
-				      "by "
-				      "everybody: put it into ~/.netrc")
-			       : add_whole(s, 0);
+		code = open_url(s);
 	} else if (!strncasecmp(from, "mysql://", 8)) {
 		s->kind = SOURCE_SERVER;
 		code = source_server_parse(from, &s->server);
