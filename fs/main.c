@@ -28,6 +28,7 @@
 #include "fs/options.h"
 
 #define READY_TIMEOUT_MS 30000
+#define READ_AHEAD_KIB	 512 /* four times what Linux does by default */
 
 struct server {
 	struct options args;
@@ -323,6 +324,7 @@ static void server_mount(struct server *s)
 		server_fail(s, CTL_FAILED,
 			    "the kernel did not take the mount on '%s'",
 			    s->mp.path);
+	mountpoint_set_read_ahead(&s->mp, READ_AHEAD_KIB);
 }
 
 /* -- commands that concern the mount -------------------------------------- */

@@ -9,10 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fs/daemon.h"
 #include "fs/host_path.h"
+#include "store/util.h"
 
 #define FS_TYPE	    "fuse.dbs"
 #define NR_DEAD_MAX 16 /* mounts that killed daemons piled up */
@@ -220,6 +222,29 @@ void mountpoint_settle(struct mountpoint *mp)
 	if (mp->parent_fd < 0)
 		log_warn("mountpoint has no parent errno=%d", errno);
 	mountpoint_close(mp); /* or it would keep the directory busy */
+}
+
+void mountpoint_set_read_ahead(const struct mountpoint *mp, unsigned kib)
+{
+	char path[64];
+	struct statx st;
+	int error = 0;
+	FILE *f;
+
+	if (mp->parent_fd < 0 ||
+	    statx(mp->parent_fd, strrchr(mp->path, '/') + 1,
+		  AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, 0, &st) != 0 ||
+	    !(st.stx_attributes & STATX_ATTR_MOUNT_ROOT) || st.stx_dev_major)
+		return; /* gone already: it would be what lies beneath */
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb",
+		 st.stx_dev_major, st.stx_dev_minor);
+	f = fopen(path, "r+e");
+	if (!f || fprintf(f, "%u\n", kib) < 0)
+		error = errno;
+	if (f && fclose(f) != 0)
+		error = errno;
+	if (error)
+		log_info("read-ahead not set path=%s errno=%d", path, error);
 }
 
 int mountpoint_unmount(const struct mountpoint *mp, int flags)

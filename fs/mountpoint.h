@@ -41,6 +41,12 @@ void mountpoint_close(struct mountpoint *mp);
 void mountpoint_settle(struct mountpoint *mp);
 
 /**
+ * Once the mount answers: let the kernel read @kib ahead of who reads a file in
+ * sequence.  Where it cannot be told, it reads as far as it does by default.
+ */
+void mountpoint_set_read_ahead(const struct mountpoint *mp, unsigned kib);
+
+/**
  * Unmount; @flags: of umount2(2).  Not mounted any more is success.
  * Errors: -EBUSY
  */

@@ -108,6 +108,14 @@ int blkdev_preadv_cached(struct blkdev *dev, const struct iovec *iov,
 	return dev->ops->preadv_cached(dev, iov, nr_iov, offset);
 }
 
+bool blkdev_preadv_at_once(struct blkdev *dev, const struct iovec *iov,
+			   int nr_iov, uint64_t offset)
+{
+	return dev->ops->preadv_at_once &&
+	       transfer_check(dev, iov, nr_iov, offset, "read") == 0 &&
+	       dev->ops->preadv_at_once(dev, iov, nr_iov, offset);
+}
+
 int blkdev_read_cached(struct blkdev *dev, void *buf, size_t len,
 		       uint64_t offset)
 {

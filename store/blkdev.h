@@ -45,6 +45,10 @@ struct blkdev_ops {
 			     int nr_iov, uint64_t offset);
 	int (*pwritev_cached)(struct blkdev *dev, const struct iovec *iov,
 			      int nr_iov, uint64_t offset);
+	/* preadv_cached() of what is there at once, or false and nothing is
+	 * known of the buffers; NULL: nothing ever is */
+	bool (*preadv_at_once)(struct blkdev *dev, const struct iovec *iov,
+			       int nr_iov, uint64_t offset);
 	/* begin to read it into the page cache; NULL: there is none */
 	void (*prefetch)(struct blkdev *dev, uint64_t offset, uint64_t length);
 	int (*flush)(struct blkdev *dev);
@@ -82,6 +86,12 @@ int blkdev_pwritev(struct blkdev *dev, const struct iovec *iov, int nr_iov,
  */
 int blkdev_preadv_cached(struct blkdev *dev, const struct iovec *iov,
 			 int nr_iov, uint64_t offset);
+/**
+ * The same, if all of it is in the page cache.  False, also where something is
+ * wrong: the buffers may be written to; read it by blkdev_preadv_cached().
+ */
+bool blkdev_preadv_at_once(struct blkdev *dev, const struct iovec *iov,
+			   int nr_iov, uint64_t offset);
 int blkdev_read_cached(struct blkdev *dev, void *buf, size_t len,
 		       uint64_t offset);
 int blkdev_write_cached(struct blkdev *dev, const void *buf, size_t len,

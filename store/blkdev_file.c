@@ -144,6 +144,20 @@ static int file_preadv_cached(struct blkdev *dev, const struct iovec *iov,
 	return transfer_all(dev, fd, iov, nr_iov, offset, false);
 }
 
+static bool file_preadv_at_once(struct blkdev *dev, const struct iovec *iov,
+				int nr_iov, uint64_t offset)
+{
+	int fd = file_of(dev)->cached_fd;
+	size_t len = 0;
+
+	if (fd < 0 || nr_iov > IOV_MAX)
+		return false;
+	for (int i = 0; i < nr_iov; i++)
+		len += iov[i].iov_len;
+	return preadv2(fd, iov, nr_iov, (off_t)offset, RWF_NOWAIT) ==
+	       (ssize_t)len;
+}
+
 static int file_pwritev_cached(struct blkdev *dev, const struct iovec *iov,
 			       int nr_iov, uint64_t offset)
 {
@@ -284,6 +298,7 @@ static const struct blkdev_ops file_ops = {
 	.preadv = file_preadv,
 	.pwritev = file_pwritev,
 	.preadv_cached = file_preadv_cached,
+	.preadv_at_once = file_preadv_at_once,
 	.pwritev_cached = file_pwritev_cached,
 	.prefetch = file_prefetch,
 	.flush = file_flush,

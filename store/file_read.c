@@ -118,10 +118,47 @@ static int read_body(struct op *op, struct dataset *ds, void *arg)
 	return rc;
 }
 
-/* Read pieces [i, j), whose blocks are adjacent on disk. */
-static int read_run(struct pool *pool, const struct read_op *r, uint32_t i,
-		    uint32_t j)
+/*
+ * The end of the run of pieces that starts with @i: those whose blocks are
+ * adjacent on disk, and not there yet.
+ */
+static uint32_t run_end(const struct read_op *r, uint32_t i, uint32_t *nr)
 {
+	uint32_t j = i + 1;
+
+	*nr = r->piece[i].e.nr_blocks;
+	while (j < r->nr && !r->piece[j].have &&
+	       r->piece[j].e.blkno == r->piece[i].e.blkno + *nr)
+		*nr += r->piece[j++].e.nr_blocks;
+	return j;
+}
+
+/* Have all runs from piece @i on read at the same time. */
+static void read_ahead(struct pool *pool, const struct read_op *r, uint32_t i)
+{
+	uint32_t nr;
+
+	while (i < r->nr) {
+		const struct read_piece *p = &r->piece[i];
+
+		if (p->have) {
+			i++;
+			continue;
+		}
+		i = run_end(r, i, &nr);
+		blkdev_prefetch(pool_dev(pool), (size_t)nr * BLOCK_SIZE,
+				p->e.blkno << BLOCK_SHIFT);
+	}
+}
+
+/*
+ * Read pieces [i, j), whose blocks are adjacent on disk.  *@ahead: what
+ * follows is under way; else it is made so if these have to be waited for.
+ */
+static int read_run(struct pool *pool, const struct read_op *r, uint32_t i,
+		    uint32_t j, bool *ahead)
+{
+	uint64_t offset = r->piece[i].e.blkno << BLOCK_SHIFT;
 	struct iovec iov[READ_PIECES_MAX];
 	int nr = 0;
 
@@ -136,14 +173,20 @@ static int read_run(struct pool *pool, const struct read_op *r, uint32_t i,
 		else
 			iov[nr++] = (struct iovec){p->at, len};
 	}
-	return blkdev_preadv_cached(pool_dev(pool), iov, nr,
-				    r->piece[i].e.blkno << BLOCK_SHIFT);
+	if (!*ahead && j < r->nr) {
+		if (blkdev_preadv_at_once(pool_dev(pool), iov, nr, offset))
+			return 0;
+		read_ahead(pool, r, i);
+		*ahead = true;
+	}
+	return blkdev_preadv_cached(pool_dev(pool), iov, nr, offset);
 }
 
 /* Get the stored blocks of all pieces; adjacent runs with one call. */
 static int read_blocks(struct pool *pool, struct read_op *r, uint8_t *in)
 {
-	uint32_t i, j;
+	bool ahead = false;
+	uint32_t i, j, nr;
 
 	for (i = 0; i < r->nr; i++) {
 		struct read_piece *p = &r->piece[i];
@@ -155,16 +198,13 @@ static int read_blocks(struct pool *pool, struct read_op *r, uint8_t *in)
 	}
 	for (i = 0; i < r->nr; i = j) {
 		const struct read_piece *p = &r->piece[i];
-		uint32_t nr = p->e.nr_blocks;
 		int rc;
 
 		j = i + 1;
 		if (p->have)
 			continue;
-		while (j < r->nr && !r->piece[j].have &&
-		       r->piece[j].e.blkno == p->e.blkno + nr)
-			nr += r->piece[j++].e.nr_blocks;
-		rc = read_run(pool, r, i, j);
+		j = run_end(r, i, &nr);
+		rc = read_run(pool, r, i, j, &ahead);
 		if (rc)
 			return file_record_damaged(r->ds, &r->inode, p->recno,
 						   &p->e, rc);

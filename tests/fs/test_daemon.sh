@@ -117,10 +117,57 @@ claim user__must_be_root exits 5 '*only root*' \
 claim nothing__is_left_after_failures not is_mounted
 claim nothing__socket_is_left not test -e "$SOCKET"
 
+# scattered write|read: a file whose 16 KiB records lie all over the pool, some
+# of them packed; 'read' compares it in pieces of a MiB
+scattered()
+{
+	python3 - "$MOUNT/ds/scattered" "$1" <<'PYTHON'
+import os, random, sys
+path, what = sys.argv[1:]
+rnd, nr, size = random.Random(7), 512, 16384
+def record(i):
+    r = random.Random(i)
+    return r.randbytes(size) if i % 3 else r.randbytes(size // 8) * 8
+if what == "write":
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    for i in range(nr):
+        os.pwrite(fd, b"x" * size, i * size)
+    order = list(range(nr))
+    rnd.shuffle(order)
+    for i in order:
+        os.pwrite(fd, record(i), i * size)
+    os.fsync(fd)
+else:
+    with open(path, "rb", buffering=0) as f:
+        for first in range(0, nr, 64):
+            if f.read(64 * size) != b"".join(map(record, range(first, first + 64))):
+                sys.exit(f"records {first} and on are others")
+PYTHON
+}
+
+# Nothing of it is in the mount's page cache, nor in that of the pool's file.
+read_cold()
+{
+	sync "$POOL"
+	echo 3 >/proc/sys/vm/drop_caches
+	scattered read
+}
+
+read_ahead_kb()
+{
+	cat "/sys/class/bdi/$(mountpoint -d "$MOUNT")/read_ahead_kb"
+}
+
 # -- life ---------------------------------------------------------------------
 
 claim mount__works_when_it_returns eval 'fs_mount && echo x >"$MOUNT/ds/a"'
 claim mount__drops_privileges has_few_privileges
+if [ -w /sys/class/bdi ] && [ -e "/sys/class/bdi/$(mountpoint -d "$MOUNT")" ]; then
+	claim mount__reads_ahead exits 0 512 read_ahead_kb
+fi
+scattered write
+claim read__scattered_records_from_the_disk read_cold
+claim read__scattered_records_from_the_cache scattered read
 mkdir "$WORK/second"
 claim mount__same_pool_twice exits 4 "*in use by process $(fs_pid)" \
 	"$DBSFS" --socket="$WORK/s2" "$POOL" "$WORK/second"

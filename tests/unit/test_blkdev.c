@@ -218,6 +218,48 @@ static void blkdev_file__little_is_written_by_a_flush(void **state)
 	free(buf);
 }
 
+/* Forget what the page cache has of the file, as far as it is on the disk. */
+static void forget_cached(struct blkdev *dev)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	CHECK(fd >= 0);
+	CHECK_OK(blkdev_flush(dev));
+	CHECK(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
+	close(fd);
+}
+
+static void blkdev_file__comes_at_once_if_all_of_it_is_there(void **state)
+{
+	uint8_t *in = buffer_new(4 * B, 'i'), *got = buffer_new(4 * B, 0);
+	struct iovec iov[2] = {{got, B}, {got + B, 3 * B}};
+	struct blkdev *dev = file_new(8);
+
+	(void)state;
+	CHECK_OK(blkdev_write_cached(dev, in, 4 * B, B));
+	if (nr_cached(1, 4) < 4) {
+		blkdev_close(dev);
+		free(in);
+		free(got);
+		return; /* no page cache here: nothing comes at once */
+	}
+	CHECK(blkdev_preadv_at_once(dev, iov, 2, B));
+	CHECK_MEM(got, in, 4 * B);
+	CHECK(!blkdev_preadv_at_once(dev, iov, 2, 6 * B));
+	forget_cached(dev);
+	CHECK_UINT(nr_cached(1, 4), 0);
+	CHECK(!blkdev_preadv_at_once(dev, iov, 2, B));
+	/* nor where a part is missing */
+	CHECK_OK(blkdev_write_cached(dev, in, 2 * B, B));
+	CHECK(!blkdev_preadv_at_once(dev, iov, 2, B));
+	CHECK_OK(blkdev_preadv_cached(dev, iov, 2, B));
+	CHECK_MEM(got, in, 4 * B);
+	CHECK(blkdev_preadv_at_once(dev, iov, 2, B));
+	blkdev_close(dev);
+	free(in);
+	free(got);
+}
+
 static void blkdev_file__cannot_be_written_when_read_only(void **state)
 {
 	uint8_t *buf = buffer_new(B, 0);
@@ -735,6 +777,7 @@ int main(void)
 		mem_test(blkdev_mem__reads_back_what_was_written),
 		file_test(blkdev_file__reads_back_what_was_written),
 		file_test(blkdev_file__little_is_written_by_a_flush),
+		file_test(blkdev_file__comes_at_once_if_all_of_it_is_there),
 		file_test(blkdev_file__cannot_be_written_when_read_only),
 		mem_test(blkdev_faulty__passes_everything_on),
 		mem_test(blkdev__misaligned_or_outside_is_einval),
