@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define NS_PER_S INT64_C(1000000000)
 
@@ -327,11 +330,53 @@ static void hook_restore_end(void *arg, uint32_t id, const char *name, int err)
 	free(nodes);
 }
 
+#define DROP_NICE      10
+#define DROP_FILES_MAX 4096u
+
+struct page_drop {
+	struct fs *fs;
+	uint64_t *nodes;
+	size_t nr;
+};
+
+static void *drop_pages(void *arg)
+{
+	struct page_drop *d = arg;
+
+	/* this thread's alone; where it may not, it is as before */
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), DROP_NICE);
+	for (size_t i = 0; i < d->nr; i++)
+		fuse_lowlevel_notify_inval_inode(session_fuse(d->fs->session),
+						 d->nodes[i], 0, 0);
+	return NULL;
+}
+
+/*
+ * Let the kernel drop what its page cache has of a destroyed dataset's files.
+ * It would when it forgets their names, but all at once, as important as what
+ * others do, and nobody could look a new dataset up meanwhile.
+ */
+static void drop_stale_pages(struct fs *fs, uint32_t id)
+{
+	struct page_drop d = {.fs = fs};
+	pthread_t thread;
+
+	if (node_list_stale_files(fs->table, id, &d.nodes, &d.nr))
+		return;
+	/* of many files each has few pages */
+	if (d.nr > 0 && d.nr <= DROP_FILES_MAX &&
+	    pthread_create(&thread, NULL, drop_pages, &d) == 0)
+		pthread_join(thread, NULL);
+	free(d.nodes);
+}
+
 static void hook_destroyed(void *arg, uint32_t id, const char *name)
 {
 	struct fs *fs = arg;
 
 	view_mark_stale(fs->table, id);
+	if (fs->session)
+		drop_stale_pages(fs, id);
 	fs_touch_top(fs);
 	forget_name(fs, name);
 }

@@ -298,15 +298,18 @@ uint64_t node_find_id(struct inode_table *table, uint32_t id, uint64_t ino)
 	return found;
 }
 
-static bool node_is_stale_in_use(struct node *node, uint32_t id)
+static bool node_is_stale(struct node *node, uint32_t id, bool files)
 {
-	return node->view->id == id &&
-	       atomic_load(&node->view->state) == VIEW_STALE &&
-	       (node->ino == INO_DATASET_ROOT || atomic_load(&node->nr_open));
+	if (node->view->id != id ||
+	    atomic_load(&node->view->state) != VIEW_STALE)
+		return false;
+	return files ? node->kind == NODE_FILE
+		     : node->ino == INO_DATASET_ROOT ||
+			       atomic_load(&node->nr_open);
 }
 
-int node_list_stale(struct inode_table *table, uint32_t id, uint64_t **ids,
-		    size_t *nr)
+static int list_stale(struct inode_table *table, uint32_t id, bool files,
+		      uint64_t **ids, size_t *nr)
 {
 	uint64_t *list = NULL, *grown;
 	size_t n = 0, cap = 0;
@@ -319,7 +322,7 @@ int node_list_stale(struct inode_table *table, uint32_t id, uint64_t **ids,
 			struct node *node = shard->buckets[b];
 
 			for (; node; node = node->next) {
-				if (!node_is_stale_in_use(node, id))
+				if (!node_is_stale(node, id, files))
 					continue;
 				if (n == cap) {
 					cap = cap ? 2 * cap : 64;
@@ -341,6 +344,18 @@ int node_list_stale(struct inode_table *table, uint32_t id, uint64_t **ids,
 	*ids = list;
 	*nr = n;
 	return 0;
+}
+
+int node_list_stale(struct inode_table *table, uint32_t id, uint64_t **ids,
+		    size_t *nr)
+{
+	return list_stale(table, id, false, ids, nr);
+}
+
+int node_list_stale_files(struct inode_table *table, uint32_t id,
+			  uint64_t **ids, size_t *nr)
+{
+	return list_stale(table, id, true, ids, nr);
 }
 
 /* -- views ---------------------------------------------------------------- */

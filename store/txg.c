@@ -31,6 +31,11 @@
 #define NOTES_HARD 400000u
 /* commits in a row that may leave the reaper to the next one */
 #define REAP_SKIPPED_MAX 16u
+/*
+ * After a step of the reaper that nobody waits for, its thread rests for so
+ * many times as long as the commit took: others need the disk and the cores.
+ */
+#define REAPER_REST 2u
 /* spare chunks kept for good */
 #define SPARE_KEPT 64u
 
@@ -668,25 +673,38 @@ static void committer(void *arg)
 	struct pool *pool = arg;
 	struct txg_state *t = &pool->txg;
 	uint32_t period = pool->options.commit_ms;
+	uint64_t start, rests_until = 0;
 	bool timed_out = false;
 
 	os_mutex_lock(&t->lock);
 	while (!t->stop) {
-		bool wanted =
-			t->kicked ||
+		bool dead =
 			__atomic_load_n(&pool->nr_dead, __ATOMIC_ACQUIRE) > 0;
+		bool rested;
 
-		if (t->error ||
-		    (!wanted && (!timed_out || group_empty(t->open)))) {
-			timed_out =
-				!os_cond_wait_ms(&t->work, &t->lock, period);
+		start = os_monotonic_ns();
+		rested = start >= rests_until;
+		if (t->error || (!t->kicked && !(dead && rested) &&
+				 (!timed_out || group_empty(t->open)))) {
+			uint32_t ms = period;
+
+			if (dead && !rested)
+				ms = (uint32_t)MIN_OF(
+					(rests_until - start) / 1000000 + 1,
+					(uint64_t)period);
+			timed_out = !os_cond_wait_ms(&t->work, &t->lock, ms) &&
+				    ms == period;
 			continue;
 		}
 		timed_out = false;
-		if (t->committing)
+		if (t->committing) {
 			os_cond_wait(&t->done, &t->lock);
-		else
-			commit_locked(pool, true);
+			continue;
+		}
+		commit_locked(pool, rested);
+		if (dead && rested)
+			rests_until = os_monotonic_ns() +
+				      REAPER_REST * (os_monotonic_ns() - start);
 	}
 	os_mutex_unlock(&t->lock);
 }
