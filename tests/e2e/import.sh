@@ -516,7 +516,7 @@ stopped()
 	SHELL_PID=$!
 	for ((i = 0; i < 1200; i++)); do
 		MADE=$(find "$MNT" -maxdepth 1 -name 'prod.import-*')
-		STOPPED=$(pgrep -r T -f "import prod .*stopped" || true)
+		STOPPED=$(pgrep -r T -f "import prod .*$HOST_TMP/.*stopped" || true)
 		[ -z "$STOPPED" ] || return 0
 		kill -0 "$SHELL_PID"
 		sleep 0.05
