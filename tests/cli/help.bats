@@ -62,3 +62,17 @@ commands() { "$DBS" __table | awk -F '\t' '$1 == "command" { print $2 }'; }
 	run bash -c '"$0" help >/dev/full' "$DBS"
 	[ "$status" -eq 2 ]
 }
+
+@test "libraries that few commands need are loaded by those" {
+	run -0 readelf -d "$DBS"
+	[[ $output == *NEEDED*libjansson* ]]
+	run -1 grep -E 'NEEDED.*lib(curl|crypto|ssl|mariadb|mysqlclient)' \
+		<<<"$output"
+	# one that is broken is said by the command that needs it
+	: >"$T/libcrypto.so.3"
+	printf 'strict: true\n' >"$T/rules.yaml"
+	run -0 env LD_LIBRARY_PATH="$T" "$DBS" help
+	fails 2 "cannot load 'libcrypto.so.3', install it again: .*too short" \
+		env LD_LIBRARY_PATH="$T" "$DBS" rules check "$T/rules.yaml"
+	run -0 "$DBS" rules check "$T/rules.yaml"
+}

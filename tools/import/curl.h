@@ -2,10 +2,9 @@
 /*
  * curl.h - libcurl, loaded when a URL is read
  *
- * It brings thirty libraries with it.  To load them at each start took longer
- * than all else of a 'dbs clone': docs/performance.md.
+ * It brings thirty libraries with it.
  *
- * Below: libcurl.  Above: http.c.
+ * Below: libcurl, library.h.  Above: http.c.
  */
 #ifndef DBS_TOOLS_IMPORT_CURL_H
 #define DBS_TOOLS_IMPORT_CURL_H

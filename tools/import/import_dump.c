@@ -23,10 +23,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
 #include <zstd.h>
 
 #include "tools/import/import_internal.h"
+#include "tools/lib_crypto.h"
 
 #define LEVEL	  3
 #define OUT_BYTES (256u << 10)
@@ -171,9 +171,11 @@ int import_dump_open(const char *dir, const char *name,
 	d->name = strdup(name);
 	d->out = malloc(OUT_BYTES);
 	d->ctx = ZSTD_createCCtx();
-	d->digest = EVP_MD_CTX_new();
+	d->digest = lib_crypto()->EVP_MD_CTX_new();
 	if (!d->dir || !d->name || !d->out || !d->ctx || !d->digest ||
-	    !EVP_DigestInit_ex(d->digest, EVP_sha256(), NULL) || !name_files(d))
+	    !lib_crypto()->EVP_DigestInit_ex(
+		    d->digest, lib_crypto()->EVP_sha256(), NULL) ||
+	    !name_files(d))
 		return fail(CTL_FAILED, "out of memory");
 	ZSTD_CCtx_setParameter(d->ctx, ZSTD_c_compressionLevel, LEVEL);
 	ZSTD_CCtx_setParameter(d->ctx, ZSTD_c_checksumFlag, 1);
@@ -221,7 +223,7 @@ static int pack(struct import_dump *d, const char *bytes, size_t len,
 				 f->temp, ZSTD_getErrorName(left));
 			return -EIO;
 		}
-		EVP_DigestUpdate(d->digest, d->out, out.pos);
+		lib_crypto()->EVP_DigestUpdate(d->digest, d->out, out.pos);
 		d->bytes += out.pos;
 		err = write_all(f->fd, d->out, out.pos);
 		if (err) {
@@ -311,7 +313,7 @@ int import_dump_finish(struct import_dump *d)
 		err = show(f->fd);
 	if (err)
 		return say(f->path, err);
-	EVP_DigestFinal_ex(d->digest, sha256, NULL);
+	lib_crypto()->EVP_DigestFinal_ex(d->digest, sha256, NULL);
 	for (unsigned i = 0; i < 32; i++)
 		snprintf(d->sum + 2 * i, 3, "%02x", sha256[i]);
 	code = make_sum(d, &d->files[DUMP_SUM], d->name);
@@ -374,7 +376,7 @@ void import_dump_close(struct import_dump *d)
 		free(f->path);
 	}
 	ZSTD_freeCCtx(d->ctx);
-	EVP_MD_CTX_free(d->digest);
+	lib_crypto()->EVP_MD_CTX_free(d->digest);
 	free(d->out);
 	free(d->name);
 	free(d->dir);

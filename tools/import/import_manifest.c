@@ -13,9 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
-
 #include "tools/import/import_internal.h"
+#include "tools/lib_crypto.h"
 
 #define VALUE_MAX 200u
 
@@ -65,26 +64,28 @@ int import_manifest_know(struct import *im)
 /* Names and definitions of all tables, in the dump's order. */
 static void schema_hash(const struct import *im, char hex[65])
 {
-	EVP_MD_CTX *digest = EVP_MD_CTX_new();
+	EVP_MD_CTX *digest = lib_crypto()->EVP_MD_CTX_new();
 	unsigned char sum[32] = {0};
 
-	if (digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL)) {
+	if (digest && lib_crypto()->EVP_DigestInit_ex(
+			      digest, lib_crypto()->EVP_sha256(), NULL)) {
 		for (struct import_table *t = im->tables; t; t = t->next) {
 			if (!t->table)
 				continue;
-			EVP_DigestUpdate(digest, t->full, strlen(t->full) + 1);
+			lib_crypto()->EVP_DigestUpdate(digest, t->full,
+						       strlen(t->full) + 1);
 			for (unsigned i = 0; i < t->table->nr_defs; i++) {
 				const struct sql_def *d = &t->table->defs[i];
 
-				EVP_DigestUpdate(digest,
-						 t->table->text + d->start,
-						 d->end - d->start);
-				EVP_DigestUpdate(digest, "", 1);
+				lib_crypto()->EVP_DigestUpdate(
+					digest, t->table->text + d->start,
+					d->end - d->start);
+				lib_crypto()->EVP_DigestUpdate(digest, "", 1);
 			}
 		}
-		EVP_DigestFinal_ex(digest, sum, NULL);
+		lib_crypto()->EVP_DigestFinal_ex(digest, sum, NULL);
 	}
-	EVP_MD_CTX_free(digest);
+	lib_crypto()->EVP_MD_CTX_free(digest);
 	for (unsigned i = 0; i < 32; i++)
 		snprintf(hex + 2 * i, 3, "%02x", sum[i]);
 }

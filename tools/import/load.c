@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/import/load.h"
+#include "tools/lib_mysql.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -7,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#include <mysql.h>
 
 #define PACKET_MAX	 (1ul << 30)
 #define ER_DURING_COMMIT 1180
@@ -64,8 +63,11 @@ static void keep_error(struct load *load, MYSQL *mysql, const struct job *job)
 
 	pthread_mutex_lock(&load->lock);
 	if (!e->number && !load->stopped) {
-		e->number = mysql_errno(mysql) ? mysql_errno(mysql) : 1;
-		snprintf(e->text, sizeof(e->text), "%s", mysql_error(mysql));
+		e->number = lib_mysql()->mysql_errno(mysql)
+				    ? lib_mysql()->mysql_errno(mysql)
+				    : 1;
+		snprintf(e->text, sizeof(e->text), "%s",
+			 lib_mysql()->mysql_error(mysql));
 		if (job)
 			len = job->len < sizeof(e->statement) - 4
 				      ? job->len
@@ -92,14 +94,15 @@ static int run_statement(MYSQL *mysql, const struct job *job)
 {
 	const unsigned long len = (unsigned long)job->len;
 
-	if (!mysql_real_query(mysql, job->sql, len))
+	if (!lib_mysql()->mysql_real_query(mysql, job->sql, len))
 		return 0;
-	if (mysql_errno(mysql) != ER_DURING_COMMIT ||
-	    mysql_query(mysql, "SET SESSION unique_checks=1") ||
-	    mysql_real_query(mysql, job->sql, len))
+	if (lib_mysql()->mysql_errno(mysql) != ER_DURING_COMMIT ||
+	    lib_mysql()->mysql_query(mysql, "SET SESSION unique_checks=1") ||
+	    lib_mysql()->mysql_real_query(mysql, job->sql, len))
 		return -EREMOTEIO;
-	return mysql_query(mysql, "SET SESSION unique_checks=0") ? -EREMOTEIO
-								 : 0;
+	return lib_mysql()->mysql_query(mysql, "SET SESSION unique_checks=0")
+		       ? -EREMOTEIO
+		       : 0;
 }
 
 static int execute(struct load *load, MYSQL *mysql, const struct job *job)
@@ -112,10 +115,10 @@ static int execute(struct load *load, MYSQL *mysql, const struct job *job)
 		return -EREMOTEIO;
 	}
 	do {
-		rows = mysql_store_result(mysql);
+		rows = lib_mysql()->mysql_store_result(mysql);
 		if (rows)
-			mysql_free_result(rows);
-		more = mysql_next_result(mysql);
+			lib_mysql()->mysql_free_result(rows);
+		more = lib_mysql()->mysql_next_result(mysql);
 	} while (more == 0);
 	if (more > 0) {
 		keep_error(load, mysql, job);
@@ -130,7 +133,7 @@ static void *work(void *arg)
 	struct load *load = w->load;
 	struct job *job;
 
-	mysql_thread_init();
+	lib_mysql()->mysql_thread_init();
 	pthread_mutex_lock(&load->lock);
 	for (;;) {
 		while (!w->first && !load->ends && !load->stopped)
@@ -151,7 +154,7 @@ static void *work(void *arg)
 		pthread_cond_broadcast(&load->done);
 	}
 	pthread_mutex_unlock(&load->lock);
-	mysql_thread_end();
+	lib_mysql()->mysql_thread_end();
 	return NULL;
 }
 
@@ -163,18 +166,20 @@ static int open_worker(struct load *load, struct worker *w, const char *socket,
 
 	w->load = load;
 	w->last = &w->first;
-	w->mysql = mysql_init(NULL);
+	w->mysql = lib_mysql()->mysql_init(NULL);
 	if (!w->mysql)
 		return -ENOMEM;
-	mysql_options(w->mysql, MYSQL_OPT_MAX_ALLOWED_PACKET, &packet);
-	mysql_options(w->mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+	lib_mysql()->mysql_options(w->mysql, MYSQL_OPT_MAX_ALLOWED_PACKET,
+				   &packet);
+	lib_mysql()->mysql_options(w->mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
 	/* a dump must not ask for our files */
-	mysql_options(w->mysql, MYSQL_OPT_LOCAL_INFILE, &no);
-	if (!mysql_real_connect(w->mysql, NULL, user, "", NULL, 0, socket,
-				CLIENT_MULTI_RESULTS) ||
-	    mysql_query(w->mysql, "SET SESSION unique_checks=0, "
-				  "foreign_key_checks=0, wait_timeout=604800, "
-				  "net_read_timeout=86400")) {
+	lib_mysql()->mysql_options(w->mysql, MYSQL_OPT_LOCAL_INFILE, &no);
+	if (!lib_mysql()->mysql_real_connect(w->mysql, NULL, user, "", NULL, 0,
+					     socket, CLIENT_MULTI_RESULTS) ||
+	    lib_mysql()->mysql_query(
+		    w->mysql, "SET SESSION unique_checks=0, "
+			      "foreign_key_checks=0, wait_timeout=604800, "
+			      "net_read_timeout=86400")) {
 		keep_error(load, w->mysql, NULL);
 		return -ECONNREFUSED;
 	}
@@ -232,7 +237,7 @@ void load_close(struct load *load)
 			free(job);
 		}
 		if (w->mysql)
-			mysql_close(w->mysql);
+			lib_mysql()->mysql_close(w->mysql);
 	}
 	for (size_t i = 0; i < load->nr_owners; i++)
 		free(load->owners[i].table);
@@ -449,13 +454,14 @@ int load_query(struct load *load, const char *sql, char *buf, size_t cap)
 	buf[0] = '\0';
 	if (err)
 		return err;
-	if (mysql_query(mysql, sql) || !(rows = mysql_store_result(mysql))) {
+	if (lib_mysql()->mysql_query(mysql, sql) ||
+	    !(rows = lib_mysql()->mysql_store_result(mysql))) {
 		keep_error(load, mysql, NULL);
 		return -EREMOTEIO;
 	}
-	row = mysql_fetch_row(rows);
+	row = lib_mysql()->mysql_fetch_row(rows);
 	if (row && row[0])
 		snprintf(buf, cap, "%s", row[0]);
-	mysql_free_result(rows);
+	lib_mysql()->mysql_free_result(rows);
 	return 0;
 }

@@ -25,11 +25,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-
 #include "store/store.h"
+#include "tools/lib_crypto.h"
 
 #define BLOCK	    16u
 #define NR_ROUNDS   8
@@ -61,12 +58,13 @@ static bool derive(const void *secret, size_t len, const char *label, void *out,
 	uint8_t digest[EVP_MAX_MD_SIZE];
 	unsigned digest_len = 0;
 
-	if (!HMAC(EVP_sha256(), secret, (int)len, (const uint8_t *)label,
-		  strlen(label), digest, &digest_len) ||
+	if (!lib_crypto()->HMAC(lib_crypto()->EVP_sha256(), secret, (int)len,
+				(const uint8_t *)label, strlen(label), digest,
+				&digest_len) ||
 	    digest_len < size)
 		return false;
 	memcpy(out, digest, size);
-	OPENSSL_cleanse(digest, sizeof(digest));
+	lib_crypto()->OPENSSL_cleanse(digest, sizeof(digest));
 	return true;
 }
 
@@ -92,7 +90,7 @@ void mask_key_free(struct mask_key *key)
 {
 	if (!key)
 		return;
-	OPENSSL_cleanse(key, sizeof(*key));
+	lib_crypto()->OPENSSL_cleanse(key, sizeof(*key));
 	free(key);
 }
 
@@ -157,7 +155,7 @@ int mask_key_load(const char *path, struct mask_key **key, char *why,
 			err = say_key(-ENOMEM, why, why_size, path,
 				      "cannot derive keys from it");
 	}
-	OPENSSL_cleanse(secret, sizeof(secret));
+	lib_crypto()->OPENSSL_cleanse(secret, sizeof(secret));
 	return err;
 }
 
@@ -166,12 +164,14 @@ int mask_key_load(const char *path, struct mask_key **key, char *why,
 static EVP_CIPHER_CTX *cipher_new(const EVP_CIPHER *type, const uint8_t *aes)
 {
 	static const uint8_t iv[BLOCK];
-	EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
+	EVP_CIPHER_CTX *cipher = lib_crypto()->EVP_CIPHER_CTX_new();
 
-	if (cipher && EVP_EncryptInit_ex(cipher, type, NULL, aes, iv) == 1 &&
-	    EVP_CIPHER_CTX_set_padding(cipher, 0) == 1)
+	if (cipher &&
+	    lib_crypto()->EVP_EncryptInit_ex(cipher, type, NULL, aes, iv) ==
+		    1 &&
+	    lib_crypto()->EVP_CIPHER_CTX_set_padding(cipher, 0) == 1)
 		return cipher;
-	EVP_CIPHER_CTX_free(cipher);
+	lib_crypto()->EVP_CIPHER_CTX_free(cipher);
 	return NULL;
 }
 
@@ -180,9 +180,9 @@ static void ctx_free(struct mask_ctx *ctx)
 	if (!ctx)
 		return;
 	for (int i = 0; i < NR_USES; i++)
-		EVP_CIPHER_CTX_free(ctx->cipher[i]);
+		lib_crypto()->EVP_CIPHER_CTX_free(ctx->cipher[i]);
 	if (ctx->scratch)
-		OPENSSL_cleanse(ctx->scratch, ctx->scratch_cap);
+		lib_crypto()->OPENSSL_cleanse(ctx->scratch, ctx->scratch_cap);
 	free(ctx->scratch);
 	free(ctx->inner.bytes);
 	free(ctx);
@@ -195,9 +195,10 @@ int mask_buf_init(struct mask_buf *buf, const struct mask_key *key)
 
 	memset(buf, 0, sizeof(*buf));
 	for (int i = 0; i < NR_USES && ok; i++) {
-		ctx->cipher[i] = cipher_new(i == USE_HASH ? EVP_aes_128_cbc()
-							  : EVP_aes_128_ecb(),
-					    key->aes[i]);
+		ctx->cipher[i] = cipher_new(
+			i == USE_HASH ? lib_crypto()->EVP_aes_128_cbc()
+				      : lib_crypto()->EVP_aes_128_ecb(),
+			key->aes[i]);
 		ok = ctx->cipher[i] != NULL;
 	}
 	if (!ok) {
@@ -245,7 +246,7 @@ char *ctx_scratch(struct mask_ctx *ctx, size_t len)
 	if (!scratch)
 		return NULL;
 	if (ctx->scratch)
-		OPENSSL_cleanse(ctx->scratch, ctx->scratch_cap);
+		lib_crypto()->OPENSSL_cleanse(ctx->scratch, ctx->scratch_cap);
 	free(ctx->scratch);
 	ctx->scratch = scratch;
 	ctx->scratch_cap = len;
@@ -285,8 +286,8 @@ static void encrypt(EVP_CIPHER_CTX *cipher, uint8_t *out, const uint8_t *in,
 	int out_len = 0;
 
 	/* whole blocks without padding: cannot fail, nor keep any back */
-	dbs_assert(EVP_EncryptUpdate(cipher, out, &out_len, in, (int)len) ==
-			   1 &&
+	dbs_assert(lib_crypto()->EVP_EncryptUpdate(cipher, out, &out_len, in,
+						   (int)len) == 1 &&
 		   out_len == (int)len);
 }
 

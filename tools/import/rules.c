@@ -13,9 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
 #include "store/store.h"
+#include "tools/lib_crypto.h"
 
 struct reader {
 	struct rules *rules;
@@ -460,7 +459,8 @@ static int make_hash(struct rules *rules)
 
 	if (!text)
 		return -ENOMEM;
-	if (!EVP_Digest(text, strlen(text), digest, &len, EVP_sha256(), NULL))
+	if (!lib_crypto()->EVP_Digest(text, strlen(text), digest, &len,
+				      lib_crypto()->EVP_sha256(), NULL))
 		len = 0;
 	free(text);
 	if (len != 32)

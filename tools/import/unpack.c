@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/import/unpack.h"
+#include "tools/lib_crypto.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -12,7 +13,6 @@
 #include <unistd.h>
 
 #include <lzma.h>
-#include <openssl/evp.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -155,7 +155,8 @@ static ssize_t take(struct unpack *u, size_t have, size_t want)
 			return say(u, -errno, strerror(errno));
 		if (n == 0)
 			break;
-		EVP_DigestUpdate(u->digest, u->in + have, (size_t)n);
+		lib_crypto()->EVP_DigestUpdate(u->digest, u->in + have,
+					       (size_t)n);
 		atomic_fetch_add(&u->taken, (uint64_t)n);
 		have += (size_t)n;
 	}
@@ -320,7 +321,7 @@ static void *run(void *arg)
 	struct unpack *u = arg;
 	const int err = copy_all(u);
 
-	EVP_DigestFinal_ex(u->digest, u->sha256, NULL);
+	lib_crypto()->EVP_DigestFinal_ex(u->digest, u->sha256, NULL);
 	if (err && !*u->error)
 		say(u, err, strerror(-err));
 	pthread_mutex_lock(&u->lock);
@@ -336,7 +337,7 @@ static void *run(void *arg)
 static void unpack_free(struct unpack *u)
 {
 	close(u->fd);
-	EVP_MD_CTX_free(u->digest);
+	lib_crypto()->EVP_MD_CTX_free(u->digest);
 	free(u->ring);
 	free(u->in);
 	free(u->out);
@@ -361,9 +362,10 @@ int unpack_open(int fd, struct unpack **out)
 	u->ring = malloc(UNPACK_RING);
 	u->in = malloc(IN_BYTES);
 	u->out = malloc(OUT_BYTES);
-	u->digest = EVP_MD_CTX_new();
+	u->digest = lib_crypto()->EVP_MD_CTX_new();
 	if (!u->ring || !u->in || !u->out || !u->digest ||
-	    !EVP_DigestInit_ex(u->digest, EVP_sha256(), NULL) ||
+	    !lib_crypto()->EVP_DigestInit_ex(
+		    u->digest, lib_crypto()->EVP_sha256(), NULL) ||
 	    pthread_create(&u->thread, NULL, run, u)) {
 		unpack_free(u);
 		return -ENOMEM;

@@ -8,11 +8,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <mysql.h>
-
 #include "store/store.h"
 #include "tools/cmd.h"
 #include "tools/instance/server.h"
+#include "tools/lib_mysql.h"
 #include "tools/out.h"
 
 #define POLL_MS 2
@@ -30,28 +29,31 @@
 static unsigned try_query(const struct server_access *access,
 			  uint64_t *connected, char *text, size_t cap)
 {
-	MYSQL *sql = mysql_init(NULL);
+	MYSQL *sql = lib_mysql()->mysql_init(NULL);
 	unsigned seconds = 10, no = 0, error = 0;
 	MYSQL_RES *rows = NULL;
 	bool ok;
 
 	if (!sql)
 		return 1;
-	mysql_options(sql, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
+	lib_mysql()->mysql_options(sql, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
 	/* a server must not ask for our files */
-	mysql_options(sql, MYSQL_OPT_LOCAL_INFILE, &no);
-	ok = mysql_real_connect(sql, NULL, access->user, access->password, NULL,
-				0, access->socket, 0) != NULL;
+	lib_mysql()->mysql_options(sql, MYSQL_OPT_LOCAL_INFILE, &no);
+	ok = lib_mysql()->mysql_real_connect(sql, NULL, access->user,
+					     access->password, NULL, 0,
+					     access->socket, 0) != NULL;
 	if (ok)
 		*connected = now_ns();
-	if (!ok || mysql_query(sql, "SELECT 1") ||
-	    !(rows = mysql_store_result(sql))) {
-		error = mysql_errno(sql) ? mysql_errno(sql) : 1;
-		snprintf(text, cap, "%s", mysql_error(sql));
+	if (!ok || lib_mysql()->mysql_query(sql, "SELECT 1") ||
+	    !(rows = lib_mysql()->mysql_store_result(sql))) {
+		error = lib_mysql()->mysql_errno(sql)
+				? lib_mysql()->mysql_errno(sql)
+				: 1;
+		snprintf(text, cap, "%s", lib_mysql()->mysql_error(sql));
 	}
 	if (rows)
-		mysql_free_result(rows);
-	mysql_close(sql);
+		lib_mysql()->mysql_free_result(rows);
+	lib_mysql()->mysql_close(sql);
 	return error;
 }
 

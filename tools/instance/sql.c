@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include <errmsg.h>
-#include <mysql.h>
 #include <mysqld_error.h>
 
 #include "tools/cmd.h"
 #include "tools/instance/identity.h"
+#include "tools/lib_mysql.h"
 #include "tools/out.h"
 
 #define CONNECT_S 10
@@ -24,7 +24,7 @@ struct sql {
 
 static int fail_sql(struct sql *sql, const char *statement)
 {
-	unsigned err = mysql_errno(sql->mysql);
+	unsigned err = lib_mysql()->mysql_errno(sql->mysql);
 	bool late = err == ER_LOCK_WAIT_TIMEOUT ||
 		    (err == CR_SERVER_LOST && sql->read_s);
 
@@ -34,7 +34,7 @@ static int fail_sql(struct sql *sql, const char *statement)
 			    "on it; end that, or try again",
 			    sql->name, statement);
 	return fail(CTL_FAILED, "instance '%s': %s: %s", sql->name, statement,
-		    mysql_error(sql->mysql));
+		    lib_mysql()->mysql_error(sql->mysql));
 }
 
 int sql_open(const struct instance *inst, struct sql **out)
@@ -55,24 +55,27 @@ int sql_open_within(const struct instance *inst, unsigned read_s,
 		return fail(CTL_FAILED, "out of memory");
 	snprintf(sql->name, sizeof(sql->name), "%s", inst->name);
 	password = identity_password(inst);
-	sql->mysql = password ? mysql_init(NULL) : NULL;
+	sql->mysql = password ? lib_mysql()->mysql_init(NULL) : NULL;
 	if (!sql->mysql) {
 		free(password);
 		free(sql);
 		return CTL_NOT_PERMITTED;
 	}
-	mysql_options(sql->mysql, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
+	lib_mysql()->mysql_options(sql->mysql, MYSQL_OPT_CONNECT_TIMEOUT,
+				   &seconds);
 	sql->read_s = read_s;
 	if (read_s)
-		mysql_options(sql->mysql, MYSQL_OPT_READ_TIMEOUT, &read_s);
+		lib_mysql()->mysql_options(sql->mysql, MYSQL_OPT_READ_TIMEOUT,
+					   &read_s);
 	/* a server must not ask for our files */
-	mysql_options(sql->mysql, MYSQL_OPT_LOCAL_INFILE, &no);
-	if (!mysql_real_connect(sql->mysql, NULL, INSTANCE_ACCOUNT, password,
-				NULL, 0, instance_socket(inst, socket), 0))
+	lib_mysql()->mysql_options(sql->mysql, MYSQL_OPT_LOCAL_INFILE, &no);
+	if (!lib_mysql()->mysql_real_connect(sql->mysql, NULL, INSTANCE_ACCOUNT,
+					     password, NULL, 0,
+					     instance_socket(inst, socket), 0))
 		code = fail(CTL_UNREACHABLE,
 			    "instance '%s' does not answer: "
 			    "%s",
-			    inst->name, mysql_error(sql->mysql));
+			    inst->name, lib_mysql()->mysql_error(sql->mysql));
 	free(password);
 	if (code == CTL_OK)
 		*out = sql;
@@ -85,7 +88,7 @@ void sql_close(struct sql *sql)
 {
 	if (!sql)
 		return;
-	mysql_close(sql->mysql);
+	lib_mysql()->mysql_close(sql->mysql);
 	free(sql);
 }
 
@@ -93,11 +96,11 @@ int sql_run(struct sql *sql, const char *statement)
 {
 	MYSQL_RES *rows;
 
-	if (mysql_query(sql->mysql, statement))
+	if (lib_mysql()->mysql_query(sql->mysql, statement))
 		return fail_sql(sql, statement);
-	rows = mysql_store_result(sql->mysql);
+	rows = lib_mysql()->mysql_store_result(sql->mysql);
 	if (rows)
-		mysql_free_result(rows);
+		lib_mysql()->mysql_free_result(rows);
 	return CTL_OK;
 }
 
@@ -106,10 +109,12 @@ static void copy_column(MYSQL_RES *rows, MYSQL_ROW row, int column, char *buf,
 {
 	if (column < 0)
 		return;
-	snprintf(buf, cap, "%s",
-		 row && (unsigned)column < mysql_num_fields(rows) && row[column]
-			 ? row[column]
-			 : "");
+	snprintf(
+		buf, cap, "%s",
+		row && (unsigned)column < lib_mysql()->mysql_num_fields(rows) &&
+				row[column]
+			? row[column]
+			: "");
 }
 
 int sql_row(struct sql *sql, const char *statement, int first, char *a,
@@ -118,13 +123,13 @@ int sql_row(struct sql *sql, const char *statement, int first, char *a,
 	MYSQL_RES *rows = NULL;
 	MYSQL_ROW row;
 
-	if (mysql_query(sql->mysql, statement) ||
-	    !(rows = mysql_store_result(sql->mysql)))
+	if (lib_mysql()->mysql_query(sql->mysql, statement) ||
+	    !(rows = lib_mysql()->mysql_store_result(sql->mysql)))
 		return fail_sql(sql, statement);
-	row = mysql_fetch_row(rows);
+	row = lib_mysql()->mysql_fetch_row(rows);
 	copy_column(rows, row, first, a, a_cap);
 	copy_column(rows, row, second, b, b_cap);
-	mysql_free_result(rows);
+	lib_mysql()->mysql_free_result(rows);
 	return CTL_OK;
 }
 
@@ -185,15 +190,16 @@ static json_t *value_json(const MYSQL_FIELD *field, const char *bytes,
 
 static json_t *rows_json(MYSQL_RES *rows)
 {
-	const MYSQL_FIELD *fields = mysql_fetch_fields(rows);
-	unsigned nr = mysql_num_fields(rows);
+	const MYSQL_FIELD *fields = lib_mysql()->mysql_fetch_fields(rows);
+	unsigned nr = lib_mysql()->mysql_num_fields(rows);
 	json_t *columns = json_array(), *all = json_array();
 	MYSQL_ROW row;
 
 	for (unsigned i = 0; i < nr; i++)
 		json_array_append_new(columns, out_text(fields[i].name));
-	while ((row = mysql_fetch_row(rows))) {
-		const unsigned long *lengths = mysql_fetch_lengths(rows);
+	while ((row = lib_mysql()->mysql_fetch_row(rows))) {
+		const unsigned long *lengths =
+			lib_mysql()->mysql_fetch_lengths(rows);
 		json_t *values = json_array();
 
 		for (unsigned i = 0; i < nr; i++)
@@ -208,19 +214,19 @@ static json_t *rows_json(MYSQL_RES *rows)
 /* The result that has come; false: none has. */
 static bool take_result(struct sql *sql, json_t *results)
 {
-	MYSQL_RES *rows = mysql_store_result(sql->mysql);
+	MYSQL_RES *rows = lib_mysql()->mysql_store_result(sql->mysql);
 
 	if (rows) {
 		json_array_append_new(results, rows_json(rows));
-		mysql_free_result(rows);
+		lib_mysql()->mysql_free_result(rows);
 		return true;
 	}
-	if (mysql_field_count(sql->mysql))
+	if (lib_mysql()->mysql_field_count(sql->mysql))
 		return false;
 	json_array_append_new(
-		results,
-		json_pack("{s:I}", "affected",
-			  (json_int_t)mysql_affected_rows(sql->mysql)));
+		results, json_pack("{s:I}", "affected",
+				   (json_int_t)lib_mysql()->mysql_affected_rows(
+					   sql->mysql)));
 	return true;
 }
 
@@ -230,26 +236,27 @@ int sql_results(struct sql *sql, const char *database, const char *statements,
 	int more;
 
 	*results = NULL;
-	if (mysql_set_character_set(sql->mysql, "utf8mb4") ||
-	    mysql_set_server_option(sql->mysql,
-				    MYSQL_OPTION_MULTI_STATEMENTS_ON))
+	if (lib_mysql()->mysql_set_character_set(sql->mysql, "utf8mb4") ||
+	    lib_mysql()->mysql_set_server_option(
+		    sql->mysql, MYSQL_OPTION_MULTI_STATEMENTS_ON))
 		return fail(CTL_FAILED, "instance '%s': %s", sql->name,
-			    mysql_error(sql->mysql));
-	if (database && mysql_select_db(sql->mysql, database))
+			    lib_mysql()->mysql_error(sql->mysql));
+	if (database && lib_mysql()->mysql_select_db(sql->mysql, database))
 		return fail(CTL_FAILED, "instance '%s': %s", sql->name,
-			    mysql_error(sql->mysql));
+			    lib_mysql()->mysql_error(sql->mysql));
 	*results = json_array();
-	more = mysql_real_query(sql->mysql, statements, strlen(statements)) !=
-	       0;
+	more = lib_mysql()->mysql_real_query(sql->mysql, statements,
+					     strlen(statements)) != 0;
 	/* -1: that was all */
 	while (!more)
 		more = take_result(sql, *results)
-			       ? mysql_next_result(sql->mysql)
+			       ? lib_mysql()->mysql_next_result(sql->mysql)
 			       : 1;
 	if (more < 0)
 		return CTL_OK;
 	fail(CTL_FAILED, "instance '%s': statement %zu: %s", sql->name,
-	     json_array_size(*results) + 1, mysql_error(sql->mysql));
+	     json_array_size(*results) + 1,
+	     lib_mysql()->mysql_error(sql->mysql));
 	json_decref(*results);
 	*results = NULL;
 	return CTL_FAILED;
