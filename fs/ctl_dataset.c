@@ -341,12 +341,19 @@ static int rm_destroy(struct ctl_call *call, struct ctl_set *set)
 
 	for (size_t i = 0; i < set->nr; i++) {
 		dataset_info(set->ds[i], &info);
+		if (ctx->hooks && ctx->hooks->destroying)
+			ctx->hooks->destroying(ctx->hook_arg, info.id);
 		/* goes with its dataset, in one step */
 		if (info.snapshot && set_has(set, info.parent))
 			continue;
+		if (ctx->hooks && ctx->hooks->destroy_begin)
+			ctx->hooks->destroy_begin(ctx->hook_arg, info.name);
 		rc = dataset_destroy(set->ds[i], rm_flags(call, set, &info));
 		if (rc == -ESTALE)
 			rc = 0; /* somebody else did */
+		if (ctx->hooks && ctx->hooks->destroy_end)
+			ctx->hooks->destroy_end(ctx->hook_arg, info.id,
+						info.name, rc);
 		if (rc && nr_done)
 			return ctl_fail_errno(
 				call, rc, "removed %zu, but cannot remove '%s'",
@@ -355,9 +362,6 @@ static int rm_destroy(struct ctl_call *call, struct ctl_set *set)
 			return ctl_fail_errno(call, rc, "cannot remove '%s'",
 					      info.name);
 		nr_done++;
-		if (ctx->hooks && ctx->hooks->destroyed)
-			ctx->hooks->destroyed(ctx->hook_arg, info.id,
-					      info.name);
 	}
 	return 0;
 }

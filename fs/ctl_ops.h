@@ -155,8 +155,13 @@ struct ctl_hooks {
 	 */
 	void (*restore_begin)(void *arg, uint32_t id);
 	void (*restore_end)(void *arg, uint32_t id, const char *name, int err);
-	/* @id: of the dataset or snapshot; @name as it was: "DS", "DS@SNAP" */
-	void (*destroyed)(void *arg, uint32_t id, const char *name);
+	/* it will be destroyed, and may be in use until it is */
+	void (*destroying)(void *arg, uint32_t id);
+	/* from here to the end who makes another of that name waits, in
+	 * created() or renamed(), for what the kernel has of this one */
+	void (*destroy_begin)(void *arg, const char *name);
+	/* @id: of the dataset or snapshot; @err: what destroy returned; @name as it was: "DS", "DS@SNAP" */
+	void (*destroy_end)(void *arg, uint32_t id, const char *name, int err);
 	void (*renamed)(void *arg, uint32_t id, const char *from,
 			const char *to);
 	/* unmount; NULL: the command is refused.  0 or -errno */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -298,10 +299,51 @@ static void forget_name(struct fs *fs, const char *name)
 						 strlen(at + 1));
 }
 
+struct fs_going {
+	struct fs_going *next;
+	char name[DATASET_FULL_NAME_MAX + 1];
+};
+
+/* Where @name stands in the list, or its end; going_lock held. */
+static struct fs_going **find_going(struct fs *fs, const char *name)
+{
+	struct fs_going **at = &fs->going;
+
+	while (*at && strcmp((*at)->name, name) != 0)
+		at = &(*at)->next;
+	return at;
+}
+
+/*
+ * A name that was removed and made anew at once: what the kernel is told to
+ * forget must not be the new one.
+ */
+static void wait_gone(struct fs *fs, const char *name)
+{
+	pthread_mutex_lock(&fs->going_lock);
+	while (*find_going(fs, name))
+		pthread_cond_wait(&fs->gone, &fs->going_lock);
+	pthread_mutex_unlock(&fs->going_lock);
+}
+
+static void hook_destroy_begin(void *arg, const char *name)
+{
+	struct fs_going *g = calloc(1, sizeof(*g));
+	struct fs *fs = arg;
+
+	if (!g)
+		return;
+	snprintf(g->name, sizeof(g->name), "%s", name);
+	pthread_mutex_lock(&fs->going_lock);
+	g->next = fs->going;
+	fs->going = g;
+	pthread_mutex_unlock(&fs->going_lock);
+}
+
 static void hook_created(void *arg, const char *name)
 {
 	/* names that are missing are not cached at the top */
-	(void)name;
+	wait_gone(arg, name);
 	fs_touch_top(arg);
 }
 
@@ -330,8 +372,7 @@ static void hook_restore_end(void *arg, uint32_t id, const char *name, int err)
 	free(nodes);
 }
 
-#define DROP_NICE      10
-#define DROP_FILES_MAX 4096u
+#define DROP_NICE 10
 
 struct page_drop {
 	struct fs *fs;
@@ -343,6 +384,7 @@ static void *drop_pages(void *arg)
 {
 	struct page_drop *d = arg;
 
+	pthread_setname_np(pthread_self(), "dbsfs-drop");
 	/* this thread's alone; where it may not, it is as before */
 	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), DROP_NICE);
 	for (size_t i = 0; i < d->nr; i++)
@@ -352,33 +394,41 @@ static void *drop_pages(void *arg)
 }
 
 /*
- * Let the kernel drop what its page cache has of a destroyed dataset's files.
- * It would when it forgets their names, but all at once, as important as what
- * others do, and nobody could look a new dataset up meanwhile.
+ * Let the kernel drop what its page cache has of the files.  It would when it
+ * forgets their names, but all at once, as important as what others do, and
+ * nobody could look up another dataset meanwhile.  What is read into it anew
+ * goes then.
  */
-static void drop_stale_pages(struct fs *fs, uint32_t id)
+static void hook_destroying(void *arg, uint32_t id)
 {
-	struct page_drop d = {.fs = fs};
+	struct page_drop d = {.fs = arg};
 	pthread_t thread;
 
-	if (node_list_stale_files(fs->table, id, &d.nodes, &d.nr))
+	if (!d.fs->session || node_list_files(d.fs->table, id, &d.nodes, &d.nr))
 		return;
-	/* of many files each has few pages */
-	if (d.nr > 0 && d.nr <= DROP_FILES_MAX &&
-	    pthread_create(&thread, NULL, drop_pages, &d) == 0)
+	if (d.nr > 0 && pthread_create(&thread, NULL, drop_pages, &d) == 0)
 		pthread_join(thread, NULL);
 	free(d.nodes);
 }
 
-static void hook_destroyed(void *arg, uint32_t id, const char *name)
+static void hook_destroy_end(void *arg, uint32_t id, const char *name, int err)
 {
 	struct fs *fs = arg;
+	struct fs_going *g, **at;
 
-	view_mark_stale(fs->table, id);
-	if (fs->session)
-		drop_stale_pages(fs, id);
-	fs_touch_top(fs);
-	forget_name(fs, name);
+	if (err == 0) {
+		view_mark_stale(fs->table, id);
+		fs_touch_top(fs);
+		forget_name(fs, name);
+	}
+	pthread_mutex_lock(&fs->going_lock);
+	at = find_going(fs, name);
+	g = *at;
+	if (g)
+		*at = g->next;
+	pthread_cond_broadcast(&fs->gone);
+	pthread_mutex_unlock(&fs->going_lock);
+	free(g);
 }
 
 static void hook_renamed(void *arg, uint32_t id, const char *from,
@@ -387,7 +437,7 @@ static void hook_renamed(void *arg, uint32_t id, const char *from,
 	struct fs *fs = arg;
 
 	(void)id;
-	(void)to;
+	wait_gone(fs, to);
 	fs_touch_top(fs);
 	forget_name(fs, from);
 }
@@ -396,6 +446,8 @@ const struct ctl_hooks fs_hooks = {
 	.created = hook_created,
 	.restore_begin = hook_restore_begin,
 	.restore_end = hook_restore_end,
-	.destroyed = hook_destroyed,
+	.destroying = hook_destroying,
+	.destroy_begin = hook_destroy_begin,
+	.destroy_end = hook_destroy_end,
 	.renamed = hook_renamed,
 };

@@ -15,6 +15,7 @@
 #ifndef DBS_FS_FS_OPS_H
 #define DBS_FS_FS_OPS_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,6 +43,10 @@ struct fs {
 	struct inode_table *table;
 	struct session *session;
 	int64_t created; /* the pool, seconds: times of virtual directories */
+	pthread_mutex_t going_lock;
+	pthread_cond_t gone;
+	/* under going_lock */
+	struct fs_going *going; /* names that are being removed */
 	/* atomic */
 	_Atomic int64_t top_changed_ns; /* when a dataset came or went */
 };

@@ -298,18 +298,22 @@ uint64_t node_find_id(struct inode_table *table, uint32_t id, uint64_t ino)
 	return found;
 }
 
-static bool node_is_stale(struct node *node, uint32_t id, bool files)
+static bool node_is_stale_in_use(struct node *node, uint32_t id)
 {
-	if (node->view->id != id ||
-	    atomic_load(&node->view->state) != VIEW_STALE)
-		return false;
-	return files ? node->kind == NODE_FILE
-		     : node->ino == INO_DATASET_ROOT ||
-			       atomic_load(&node->nr_open);
+	return node->view->id == id &&
+	       atomic_load(&node->view->state) == VIEW_STALE &&
+	       (node->ino == INO_DATASET_ROOT || atomic_load(&node->nr_open));
 }
 
-static int list_stale(struct inode_table *table, uint32_t id, bool files,
-		      uint64_t **ids, size_t *nr)
+static bool node_is_file_of(struct node *node, uint32_t id)
+{
+	return node->view->id == id && node->kind == NODE_FILE;
+}
+
+/* Ids of the nodes that @is_wanted says yes to. */
+static int node_list(struct inode_table *table, uint32_t id,
+		     bool (*is_wanted)(struct node *node, uint32_t id),
+		     uint64_t **ids, size_t *nr)
 {
 	uint64_t *list = NULL, *grown;
 	size_t n = 0, cap = 0;
@@ -322,7 +326,7 @@ static int list_stale(struct inode_table *table, uint32_t id, bool files,
 			struct node *node = shard->buckets[b];
 
 			for (; node; node = node->next) {
-				if (!node_is_stale(node, id, files))
+				if (!is_wanted(node, id))
 					continue;
 				if (n == cap) {
 					cap = cap ? 2 * cap : 64;
@@ -349,13 +353,13 @@ static int list_stale(struct inode_table *table, uint32_t id, bool files,
 int node_list_stale(struct inode_table *table, uint32_t id, uint64_t **ids,
 		    size_t *nr)
 {
-	return list_stale(table, id, false, ids, nr);
+	return node_list(table, id, node_is_stale_in_use, ids, nr);
 }
 
-int node_list_stale_files(struct inode_table *table, uint32_t id,
-			  uint64_t **ids, size_t *nr)
+int node_list_files(struct inode_table *table, uint32_t id, uint64_t **ids,
+		    size_t *nr)
 {
-	return list_stale(table, id, true, ids, nr);
+	return node_list(table, id, node_is_file_of, ids, nr);
 }
 
 /* -- views ---------------------------------------------------------------- */

@@ -122,9 +122,9 @@ uint64_t node_find_id(struct inode_table *table, uint32_t id, uint64_t ino);
 /** Ids of open nodes and roots in stale views of @id; *ids is malloc'd. */
 int node_list_stale(struct inode_table *table, uint32_t id, uint64_t **ids,
 		    size_t *nr);
-/** The same of all files there that the kernel knows, open or not. */
-int node_list_stale_files(struct inode_table *table, uint32_t id,
-			  uint64_t **ids, size_t *nr);
+/** The same of all files of @id, in any view, open or not. */
+int node_list_files(struct inode_table *table, uint32_t id, uint64_t **ids,
+		    size_t *nr);
 
 /* -- views ---------------------------------------------------------------- */
 

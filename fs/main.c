@@ -432,6 +432,8 @@ int main(int argc, char **argv)
 	static struct server s = {
 		.mp = {.fd = -1, .parent_fd = -1},
 		.pid_dir = -1,
+		.fs = {.going_lock = PTHREAD_MUTEX_INITIALIZER,
+		       .gone = PTHREAD_COND_INITIALIZER},
 	};
 	int rc;
 

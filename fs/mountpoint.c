@@ -231,11 +231,20 @@ void mountpoint_set_read_ahead(const struct mountpoint *mp, unsigned kib)
 	int error = 0;
 	FILE *f;
 
-	if (mp->parent_fd < 0 ||
-	    statx(mp->parent_fd, strrchr(mp->path, '/') + 1,
-		  AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, 0, &st) != 0 ||
-	    !(st.stx_attributes & STATX_ATTR_MOUNT_ROOT) || st.stx_dev_major)
-		return; /* gone already: it would be what lies beneath */
+	if (mp->parent_fd < 0)
+		return;		   /* mountpoint_settle() has said so */
+	daemon_raise_privileges(); /* the parent may be closed to us */
+	if (statx(mp->parent_fd, strrchr(mp->path, '/') + 1,
+		  AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, 0, &st) != 0)
+		error = errno;
+	daemon_lower_privileges();
+	/* gone already: it would be what lies beneath */
+	if (error || !(st.stx_attributes & STATX_ATTR_MOUNT_ROOT) ||
+	    st.stx_dev_major) {
+		log_info("read-ahead not set path=%s errno=%d", mp->path,
+			 error);
+		return;
+	}
 	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb",
 		 st.stx_dev_major, st.stx_dev_minor);
 	f = fopen(path, "r+e");

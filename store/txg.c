@@ -673,38 +673,43 @@ static void committer(void *arg)
 	struct pool *pool = arg;
 	struct txg_state *t = &pool->txg;
 	uint32_t period = pool->options.commit_ms;
-	uint64_t start, rests_until = 0;
-	bool timed_out = false;
+	uint64_t rests_until = 0, waited_ms = 0;
 
 	os_mutex_lock(&t->lock);
 	while (!t->stop) {
 		bool dead =
 			__atomic_load_n(&pool->nr_dead, __ATOMIC_ACQUIRE) > 0;
-		bool rested;
+		uint64_t start = os_monotonic_ns(), end;
+		bool rested = start >= rests_until;
 
-		start = os_monotonic_ns();
-		rested = start >= rests_until;
-		if (t->error || (!t->kicked && !(dead && rested) &&
-				 (!timed_out || group_empty(t->open)))) {
-			uint32_t ms = period;
+		if (t->error ||
+		    (!t->kicked && !(dead && rested) &&
+		     (waited_ms < period || group_empty(t->open)))) {
+			uint64_t ms = period;
 
+			/* all waits together are one period */
+			if (waited_ms < period)
+				ms -= waited_ms;
+			else
+				waited_ms = 0;
 			if (dead && !rested)
-				ms = (uint32_t)MIN_OF(
-					(rests_until - start) / 1000000 + 1,
-					(uint64_t)period);
-			timed_out = !os_cond_wait_ms(&t->work, &t->lock, ms) &&
-				    ms == period;
+				ms = MIN_OF((rests_until - start) / 1000000 + 1,
+					    ms);
+			waited_ms = os_cond_wait_ms(&t->work, &t->lock,
+						    (uint32_t)ms)
+					    ? 0
+					    : waited_ms + ms;
 			continue;
 		}
-		timed_out = false;
+		waited_ms = 0;
 		if (t->committing) {
 			os_cond_wait(&t->done, &t->lock);
 			continue;
 		}
 		commit_locked(pool, rested);
+		end = os_monotonic_ns();
 		if (dead && rested)
-			rests_until = os_monotonic_ns() +
-				      REAPER_REST * (os_monotonic_ns() - start);
+			rests_until = end + REAPER_REST * (end - start);
 	}
 	os_mutex_unlock(&t->lock);
 }

@@ -20,6 +20,38 @@ says()
 	esac
 }
 
+# While a dataset is removed of which the page cache has much, others take its
+# name: they find their own under it, and keep it.
+taken_meanwhile()
+{
+	python3 - "$SOCKET" "$MOUNT" <<'PYTHON'
+import json, os, socket, sys, threading
+def ask(command, **arguments):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(60)
+        s.connect(sys.argv[1])
+        s.sendall(json.dumps({"v": 1, "command": command, "arguments": arguments}).encode() + b"\n")
+        return json.loads(s.makefile().readline())
+path = sys.argv[2] + "/taken"
+assert ask("create", name="taken")["ok"]
+for i in range(5):
+    with open(path + "/old", "wb") as f:
+        f.write(os.urandom(1 << 20) * 64)
+    open(path + "/old", "rb").read()
+    rm = threading.Thread(target=ask, args=("rm",), kwargs={"names": ["taken"]})
+    rm.start()
+    while not ask("create", name="taken")["ok"]:
+        pass
+    at_once = os.path.exists(path + "/old")
+    os.chdir(path)
+    rm.join()
+    assert not at_once, "the old dataset's file is there"
+    assert os.getcwd() == path and os.path.samefile(".", path), "it is not the new one"
+    os.chdir("/")
+assert ask("rm", names=["taken"])["ok"]
+PYTHON
+}
+
 # bears HOW: send nonsense; the daemon answers an error and closes, or closes
 bears()
 {
@@ -184,6 +216,7 @@ claim rm__dataset_with_snapshots_is_a_conflict \
 claim rm__dry_run_says_what_comes_back \
 	says '{"v":1,"command":"rm","arguments":{"names":["ds"],"recursive":true,"dry_run":true}}' \
 	'*"ok":true*"name":"ds@a"*"total_unique":*"dry_run":true*'
+claim rm__name_is_free_at_once taken_meanwhile
 claim rm__dry_run_removed_nothing test -d "$MOUNT/ds/.dbs/snapshot/a"
 for request in \
 	'"snapshot","arguments":{"name":"ds@x","id":1234567}' \

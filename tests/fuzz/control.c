@@ -41,9 +41,15 @@ static void hook_restore_end(void *arg, uint32_t id, const char *name, int err)
 	hook_name(arg, name);
 }
 
-static void hook_destroyed(void *arg, uint32_t id, const char *name)
+static void hook_destroying(void *arg, uint32_t id)
+{
+	*(size_t *)arg += id;
+}
+
+static void hook_destroy_end(void *arg, uint32_t id, const char *name, int err)
 {
 	(void)id;
+	(void)err;
 	hook_name(arg, name);
 }
 
@@ -65,7 +71,9 @@ static const struct ctl_hooks hooks = {
 	.created = hook_name,
 	.restore_begin = hook_restore_begin,
 	.restore_end = hook_restore_end,
-	.destroyed = hook_destroyed,
+	.destroying = hook_destroying,
+	.destroy_begin = hook_name,
+	.destroy_end = hook_destroy_end,
 	.renamed = hook_renamed,
 	.shutdown = hook_shutdown,
 };
