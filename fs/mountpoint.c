@@ -14,7 +14,7 @@
 
 #include "fs/daemon.h"
 #include "fs/host_path.h"
-#include "store/util.h"
+#include "store/store.h"
 
 #define FS_TYPE	    "fuse.dbs"
 #define NR_DEAD_MAX 16 /* mounts that killed daemons piled up */
