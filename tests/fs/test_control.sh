@@ -40,8 +40,11 @@ for i in range(5):
     open(path + "/old", "rb").read()
     rm = threading.Thread(target=ask, args=("rm",), kwargs={"names": ["taken"]})
     rm.start()
-    while not ask("create", name="taken")["ok"]:
-        pass
+    while True:
+        removed = not rm.is_alive()
+        if ask("create", name="taken")["ok"]:
+            break
+        assert not removed, "it was not removed"
     at_once = os.path.exists(path + "/old")
     os.chdir(path)
     rm.join()
