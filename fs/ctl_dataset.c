@@ -339,10 +339,13 @@ static int rm_destroy(struct ctl_call *call, struct ctl_set *set)
 	size_t nr_done = 0;
 	int rc;
 
+	/* all of them: a dataset takes its snapshots' names along */
+	for (size_t i = 0; i < set->nr; i++)
+		if (ctx->hooks && ctx->hooks->destroying)
+			ctx->hooks->destroying(ctx->hook_arg,
+					       dataset_id(set->ds[i]));
 	for (size_t i = 0; i < set->nr; i++) {
 		dataset_info(set->ds[i], &info);
-		if (ctx->hooks && ctx->hooks->destroying)
-			ctx->hooks->destroying(ctx->hook_arg, info.id);
 		/* goes with its dataset, in one step */
 		if (info.snapshot && set_has(set, info.parent))
 			continue;

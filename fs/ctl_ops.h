@@ -143,8 +143,8 @@ enum ctl_code {
 
 /*
  * What only the mounted side does.  All may be NULL.  They are called without
- * locks held, after the change is durable (but for restore_begin), and must
- * not call ctl_execute().
+ * locks held, after the change is durable (but for destroying and those that
+ * begin something), and must not call ctl_execute().
  */
 struct ctl_hooks {
 	void (*created)(void *arg, const char *name);
@@ -160,7 +160,8 @@ struct ctl_hooks {
 	/* from here to the end who makes another of that name waits, in
 	 * created() or renamed(), for what the kernel has of this one */
 	void (*destroy_begin)(void *arg, const char *name);
-	/* @id: of the dataset or snapshot; @err: what destroy returned; @name as it was: "DS", "DS@SNAP" */
+	/* always follows; @id: of the dataset or snapshot; @name as it was:
+	 * "DS", "DS@SNAP"; @err: what destroy returned */
 	void (*destroy_end)(void *arg, uint32_t id, const char *name, int err);
 	void (*renamed)(void *arg, uint32_t id, const char *from,
 			const char *to);

@@ -331,6 +331,8 @@ static void hook_destroy_begin(void *arg, const char *name)
 	struct fs_going *g = calloc(1, sizeof(*g));
 	struct fs *fs = arg;
 
+	/* nobody waits then: the kernel may forget a new one's name too, which
+	 * it looks up again */
 	if (!g)
 		return;
 	snprintf(g->name, sizeof(g->name), "%s", name);
